@@ -1,0 +1,304 @@
+"""The one thread that writes, and its group commit.
+
+Writes that wait at one moment share one transaction and so one disk sync, each in a SAVEPOINT of
+its own: one that fails does not take the others along. An interactive transaction has the
+connection to itself from BEGIN to COMMIT. Only `_tell` runs on the event loop.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import apsw
+
+from db.changes import Change, Feed, Recorder
+from db.connection import open_writer
+from db.failpoints import failpoint
+
+log = logging.getLogger(__name__)
+
+GROUP_LIMIT = 200
+SLOW_BODY_S = 0.25
+BODY_LIMIT_S = 5.0
+WRITER_DIED = 70
+TOO_LONG = "the transaction took too long and was rolled back"
+
+Work = Callable[[apsw.Connection], Any]
+
+
+class TransactionLost(RuntimeError):
+    """The interactive transaction is gone: over its time, or rolled back by SQLite (disk full)."""
+
+
+class Op:
+    """One thing to do on the writer's thread, and where its answer goes.
+
+    `bare`: outside any transaction, for what only looks and must not wait for the write lock.
+    """
+
+    __slots__ = ("bare", "future", "work")
+
+    def __init__(self, work: Work, future: asyncio.Future[Any], *, bare: bool = False) -> None:
+        self.work = work
+        self.future = future
+        self.bare = bare
+
+
+class End:
+    """The last step of an interactive transaction."""
+
+    __slots__ = ("commit", "future")
+
+    def __init__(self, future: asyncio.Future[Any], *, commit: bool) -> None:
+        self.future = future
+        self.commit = commit
+
+
+class Session:
+    """An interactive transaction: a queue of steps, closed to new ones once it is lost."""
+
+    def __init__(self, begun: asyncio.Future[Any]) -> None:
+        self.begun = begun
+        self.steps: SimpleQueue[Op | End] = SimpleQueue()
+        self._open = True
+        self._lock = threading.Lock()
+
+    def put(self, step: Op | End) -> None:
+        """Queue a step; a lost session answers it at once."""
+        with self._lock:
+            if self._open:
+                self.steps.put(step)
+                return
+        step.future.set_exception(TransactionLost(TOO_LONG))
+
+    def lose(self) -> list[Op | End]:
+        """Take no more steps; returns those nobody did."""
+        with self._lock:
+            self._open = False
+        left: list[Op | End] = []
+        with contextlib.suppress(Empty):
+            while True:
+                left.append(self.steps.get_nowait())
+        return left
+
+
+Answer = tuple[asyncio.Future[Any], Any, BaseException | None]
+
+
+class Writer:
+    """Owns the writer connection. Made, used and closed from the event loop's thread."""
+
+    def __init__(self, path: Path, feed: Feed) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._feed = feed
+        self._queue: SimpleQueue[Op | Session | None] = SimpleQueue()
+        self._connection = open_writer(path)
+        self._recorder = Recorder(self._connection)
+        self._thread = threading.Thread(target=self._run, name="db-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work) -> asyncio.Future[Any]:
+        """Queue one write; the future holds its answer once the commit is on the disk."""
+        op = Op(work, self._loop.create_future())
+        self._queue.put(op)
+        return op.future
+
+    def look(self, work: Work) -> asyncio.Future[Any]:
+        """Run `work` on the writer's connection outside any transaction."""
+        op = Op(work, self._loop.create_future(), bare=True)
+        self._queue.put(op)
+        return op.future
+
+    def begin(self) -> Session:
+        """Queue an interactive transaction; `begun` is done when it has the write lock."""
+        session = Session(self._loop.create_future())
+        self._queue.put(session)
+        return session
+
+    def step(self, session: Session, work: Work) -> asyncio.Future[Any]:
+        """Run `work` inside the session's transaction."""
+        op = Op(work, self._loop.create_future())
+        session.put(op)
+        return op.future
+
+    def finish(self, session: Session, *, commit: bool) -> asyncio.Future[Any]:
+        """End the session; the future is done when the commit is on the disk."""
+        end = End(self._loop.create_future(), commit=commit)
+        session.put(end)
+        return end.future
+
+    def waiting(self) -> int:
+        """How many writes and transactions stand in line."""
+        return self._queue.qsize()
+
+    def mark(self) -> int:
+        """The recorder's place, for a savepoint; call it on the thread only."""
+        return self._recorder.mark()
+
+    def rewind(self, mark: int) -> None:
+        """Forget the changes of a savepoint that was rolled back; call it on the thread only."""
+        self._recorder.rewind(mark)
+
+    async def close(self) -> None:
+        """Do what was queued before, then checkpoint and close."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    # ---- on the thread ----
+
+    def _run(self) -> None:
+        try:
+            item = self._queue.get()
+            while item is not None:
+                if isinstance(item, Session):
+                    self._session(item)
+                    item = self._queue.get()
+                elif item.bare:
+                    self._look(item)
+                    item = self._queue.get()
+                else:
+                    item = self._group(item)
+            self._shut()
+        except BaseException:
+            log.critical("the database writer died; the process cannot go on", exc_info=True)
+            os._exit(WRITER_DIED)
+
+    def _group(self, first: Op) -> Op | Session | None:
+        """Commit `first` and the writes behind it; returns the item after them."""
+        group = [first]
+        while len(group) < GROUP_LIMIT:
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                break
+            if not isinstance(item, Op) or item.bare:
+                self._commit(group)
+                return item
+            group.append(item)
+        self._commit(group)
+        return self._queue.get()
+
+    def _look(self, op: Op) -> None:
+        try:
+            self._answer([(op.future, op.work(self._connection), None)], [])
+        except Exception as error:
+            self._answer([(op.future, None, error)], [])
+
+    def _commit(self, group: list[Op]) -> None:
+        answers: list[Answer] = []
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for op in group:
+                answers.append(self._one(op))
+            self._connection.execute("COMMIT")
+        except Exception as error:  # BUSY, FULL, IOERR: nothing of the group is on the disk
+            self._rollback()
+            answers = [(op.future, None, error) for op in group]
+        failpoint("changes_before_handover")
+        self._answer(answers, self._recorder.take())
+
+    def _one(self, op: Op) -> Answer:
+        mark = self._recorder.mark()
+        self._connection.execute("SAVEPOINT one")
+        try:
+            result = op.work(self._connection)
+        except Exception as error:
+            if not self._connection.in_transaction:  # SQLite itself rolled the whole group back
+                raise
+            self._connection.execute("ROLLBACK TO one")
+            self._connection.execute("RELEASE one")
+            self._recorder.rewind(mark)
+            return op.future, None, error
+        self._connection.execute("RELEASE one")
+        return op.future, result, None
+
+    def _session(self, session: Session) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except apsw.Error as error:
+            self._answer([(session.begun, None, error)], [])
+            return
+        self._answer([(session.begun, None, None)], [])
+        began = time.monotonic()
+        while self._step(session, BODY_LIMIT_S - (time.monotonic() - began)):
+            pass
+        held = time.monotonic() - began
+        if held > SLOW_BODY_S:
+            log.warning("a transaction held the write lock for %d ms", held * 1000)
+
+    def _step(self, session: Session, left_s: float) -> bool:
+        """Do the session's next step; returns whether it goes on."""
+        try:
+            step = session.steps.get(timeout=max(0.0, left_s))
+        except Empty:
+            self._lose(session)
+            return False
+        if isinstance(step, End):
+            self._end(step)
+            return False
+        try:
+            if not self._connection.in_transaction:
+                raise TransactionLost("SQLite rolled the transaction back")
+            self._answer([(step.future, step.work(self._connection), None)], [])
+        except Exception as error:
+            self._answer([(step.future, None, error)], [])
+        return True
+
+    def _end(self, end: End) -> None:
+        error: BaseException | None = None
+        if end.commit:
+            try:
+                self._connection.execute("COMMIT")
+            except apsw.Error as failure:
+                error = failure
+        if not end.commit or error is not None:
+            self._rollback()
+        failpoint("changes_before_handover")
+        self._answer([(end.future, None, error)], self._recorder.take())
+
+    def _lose(self, session: Session) -> None:
+        log.error("a transaction was rolled back: it held the write lock for %d s", BODY_LIMIT_S)
+        self._rollback()
+        error = TransactionLost(TOO_LONG)
+        self._answer([(step.future, None, error) for step in session.lose()], [])
+
+    def _rollback(self) -> None:
+        self._recorder.rewind(0)
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _answer(
+        self,
+        answers: list[Answer],
+        changes: list[Change],
+    ) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
+            self._loop.call_soon_threadsafe(self._tell, answers, changes)
+
+    def _tell(
+        self,
+        answers: list[Answer],
+        changes: list[Change],
+    ) -> None:
+        for future, result, error in answers:
+            if future.done():  # its task was cancelled meanwhile
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+        if changes:
+            self._feed.deliver(changes)
+
+    def _shut(self) -> None:
+        self._connection.execute("PRAGMA optimize").fetchall()
+        with contextlib.suppress(apsw.BusyError):  # another process still reads: its close does it
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._connection.close()
