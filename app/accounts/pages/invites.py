@@ -1,0 +1,132 @@
+"""Making and revoking invites."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+
+from app.accounts.pages.replies import REFUSALS, absolute, again, url
+from app.accounts.service import invites
+from app.core.i18n import _
+from app.web import auth, forms
+from app.web.auth import WebRequest
+from app.web.pages import done, page
+
+PAGE_ROWS = 50
+
+
+class InviteForm(msgspec.Struct, kw_only=True):
+    """One invite."""
+
+    label: str = ""
+    email: str = ""
+    hours: str = ""
+    role: str = "user"
+    domains: list[str] = []
+
+
+class InvitePages(Controller):
+    """Making and revoking invites."""
+
+    path = "/admin/invites"
+    opt = {"access": "admin"}
+
+    @get("/", name="invites")
+    async def index(
+        self,
+        request: WebRequest,
+        q: FromQuery[str] = "",
+        at: FromQuery[int] = 0,
+    ) -> Response[str]:
+        state = request.query_params.get("state", "")  # as an argument, Litestar keeps this word
+        data = await _invite_data(request, q=q, state=state, at=at)
+        return page(request, "accounts/invites.html", block="invite_rows", **data)
+
+    @post("/", name="invites_create", status_code=200)
+    async def create(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
+        posted = await forms.read(request)
+        try:
+            form = forms.check(posted, InviteForm)
+            invite = await invites.create_invite(
+                user_id,
+                hours=form.hours,
+                label=form.label,
+                email=form.email,
+                role=form.role,
+                domains=await _chosen_domains(form.domains),
+                ip=auth.client_ip(request),
+            )
+        except REFUSALS as error:
+            data = await _invite_data(request)
+            return again(request, "accounts/invites.html", "invite_new", error, form=posted, **data)
+        link = {
+            "link": absolute(request, "join_link", secret=invite.secret),
+            "label": invite.label,
+            "email": invite.email,
+            "expires_at": invite.expires_at,
+        }
+        data = await _invite_data(request, made=link)
+        return page(request, "accounts/invites.html", block="invite_new", **data)
+
+    @post("/{short:str}/revoke", name="invite_revoke", status_code=303)
+    async def revoke(
+        self, request: WebRequest, user_id: NamedDependency[str], short: FromPath[str]
+    ) -> Response[str]:
+        await invites.revoke_invite(user_id, short, ip=auth.client_ip(request))
+        toast = _("The invite was revoked.")
+        return done(request, url(request, "invites"), "invites", toast=toast)
+
+
+def _domain_words() -> dict[str, str]:
+    return {
+        "tickets": _("Tickets"),
+        "audiobooks": _("Audiobooks"),
+        "projects": _("Projects"),
+        "campaigns": _("Campaigns"),
+        "firmware": _("Firmware"),
+    }
+
+
+async def _chosen_domains(chosen: list[str]) -> list[str] | None:
+    """None where every box is ticked: then what is switched on later may be used too."""
+    return None if set(chosen) >= set(await invites.enabled_domains()) else chosen
+
+
+async def _invite_data(
+    request: WebRequest, *, q: str = "", state: str = "", at: int = 0, made: Any = None
+) -> dict[str, Any]:
+    state = state if state in invites.STATES else ""
+    at = max(at, 0)
+    listed = await invites.list_invites(state=state, q=q, limit=PAGE_ROWS, offset=at)
+    words = _domain_words()
+
+    def at_row(offset: int) -> str:
+        values = {"state": state, "q": q, "at": offset or ""}
+        query = urlencode({name: value for name, value in values.items() if value})
+        return url(request, "invites") + (f"?{query}" if query else "")
+
+    rows = [
+        msgspec.structs.asdict(row)
+        | {
+            "domain_words": _("everything")
+            if row.domains is None
+            else ", ".join(words[name] for name in row.domains) or _("nothing")
+        }
+        for row in listed.rows
+    ]
+    return {
+        "rows": rows,
+        "counts": listed.counts,
+        "total": listed.total,
+        "state": state,
+        "q": q,
+        "newer_url": at_row(max(at - PAGE_ROWS, 0)) if at else "",
+        "older_url": at_row(at + PAGE_ROWS) if at + PAGE_ROWS < listed.total else "",
+        "here_url": at_row(at),
+        "hours": await invites.usual_hours(),
+        "domains": [(name, words[name]) for name in await invites.enabled_domains()],
+        "made": made,
+    }

@@ -1,0 +1,140 @@
+"""Passwords: which ones are taken, and argon2id in a small pool of threads with a short queue."""
+
+import asyncio
+import threading
+from base64 import b64encode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn import zxcvbn
+
+from app.core import settings
+from app.core.errors import AppError, Invalid
+from app.core.i18n import _
+
+T = TypeVar("T")
+
+SHORTEST, LONGEST = 10, 256
+THREADS, WAITING = 2, 32
+
+# RFC 9106's choice for little memory, and a smaller one for machines with 512 MB.
+PRESETS = {
+    "default": PasswordHasher(
+        time_cost=3, memory_cost=65536, parallelism=4, hash_len=32, salt_len=16
+    ),
+    "small": PasswordHasher(
+        time_cost=2, memory_cost=19456, parallelism=1, hash_len=32, salt_len=16
+    ),
+}
+
+
+class Busy(AppError):
+    """More people sign in at once than the machine can check."""
+
+    status = 503
+    retry = True
+    retry_after_s = 2
+
+
+class Pool:
+    """Threads for hashing, and a queue that refuses rather than grows.
+
+    Each hash holds up to 64 MiB.
+    """
+
+    def __init__(self, threads: int = THREADS, waiting: int = WAITING) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
+        self._room = threading.BoundedSemaphore(threads + waiting)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """The result of `work` in one of the threads. Raises Busy where the queue is full."""
+        if not self._room.acquire(blocking=False):
+            raise Busy(_("Too many people are signing in right now. Please try again in a moment."))
+        future = self._threads.submit(work)
+        future.add_done_callback(lambda _done: self._room.release())
+        return await asyncio.wrap_future(future)
+
+
+_POOL = Pool()
+
+
+class Hasher:
+    """Hash and verify with one set of parameters."""
+
+    def __init__(self, argon2: PasswordHasher, pool: Pool = _POOL) -> None:
+        self._argon2 = argon2
+        self._pool = pool
+        self._nobody = _hash_nobody_has(argon2)
+
+    async def hash(self, password: str) -> str:
+        """The text to store. Raises Busy."""
+        return await self._pool.run(lambda: self._argon2.hash(password))
+
+    async def verify(self, stored: str | None, password: str) -> bool:
+        """Whether `password` is the one.
+
+        Without a stored hash the same work is done for nothing. Raises Busy.
+        """
+        return await self._pool.run(lambda: self._verify(stored or self._nobody, password))
+
+    def is_stale(self, stored: str) -> bool:
+        """Whether `stored` was made with other parameters than ours."""
+        return self._argon2.check_needs_rehash(stored)
+
+    def _verify(self, stored: str, password: str) -> bool:
+        try:
+            return self._argon2.verify(stored, password)
+        except (VerificationError, InvalidHashError, UnicodeEncodeError):
+            return False
+
+
+async def current_hasher() -> Hasher:
+    """The hasher of the preset that the settings name."""
+    return _HASHERS[await settings.get("accounts.argon2_preset")]
+
+
+async def check_password(password: str, *context: str) -> None:
+    """Raise Invalid(password=…) unless it is long and unlikely enough.
+
+    `context`: words an attacker tries first.
+
+    Nothing is trimmed, folded or cut: what was typed is what counts.
+    """
+    if len(password) < SHORTEST:
+        raise Invalid(password=_("At least %(n)s characters.", n=SHORTEST))
+    if len(password) > LONGEST:
+        raise Invalid(password=_("At most %(n)s characters.", n=LONGEST))
+    if "\0" in password or not _encodable(password):
+        raise Invalid(password=_("This password has a character that cannot be stored."))
+    words = [word for text in ("holdfast", *context) for word in (text, *text.split("@")) if word]
+    # zxcvbn takes at most 72 characters; a longer password is judged by its first 72.
+    judged = await asyncio.to_thread(zxcvbn, password[:72], user_inputs=words)
+    if judged["score"] < 3:
+        raise Invalid(password=_("Too easy to guess. A few unrelated words make a good password."))
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _hash_nobody_has(argon2: PasswordHasher) -> str:
+    """A hash with the parameters of `argon2` that no password fits.
+
+    Made of constants, so it costs nothing.
+    """
+
+    def encode(size: int) -> str:
+        return b64encode(bytes(range(size))).decode().rstrip("=")
+
+    parameters = f"m={argon2.memory_cost},t={argon2.time_cost},p={argon2.parallelism}"
+    return f"$argon2id$v=19${parameters}${encode(argon2.salt_len)}${encode(argon2.hash_len)}"
+
+
+_HASHERS = {name: Hasher(argon2) for name, argon2 in PRESETS.items()}

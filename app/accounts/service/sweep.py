@@ -1,0 +1,8 @@
+"""The hourly broom."""
+
+from app.accounts.service import sessions, throttle
+
+
+async def sweep() -> dict[str, int]:
+    """Delete what is over and says nothing any more; returns how many of each."""
+    return {"sessions": await sessions.sweep(), "counts": await throttle.sweep()}

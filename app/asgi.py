@@ -1,0 +1,143 @@
+"""The composition root: everything is made here, handed to whom needs it, and closed in turn."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+
+from app import domains
+from app.accounts.service import sessions, setup
+from app.core import audit, files, live, logs, paths, settings, vault
+from app.core.lock import Lock
+from app.core.settings import Settings
+from app.demo.run import running_demo
+from app.web import assets, auth, errors, health, pages, sse
+from app.web.headers import Headers
+from app.web.origin import Origin
+from db import changes, migrate
+from db.connection import refuse_sqlite3
+from db.engine import DB
+from jobs.registry import REGISTRY
+from jobs.worker import Worker
+
+BODY_LIMIT = 1024 * 1024
+
+
+class App:
+    """The program as an ASGI application; `litestar` is its inside, for tests and the server."""
+
+    def __init__(self, settings: Settings, litestar: Litestar, outside: Headers) -> None:
+        self.settings = settings
+        self.litestar = litestar
+        self._outside = outside
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._outside(scope, receive, send)
+
+    async def drain(self) -> None:
+        """End the streams and give running jobs their time; pages are still answered meanwhile."""
+        self.litestar.state.hub.close()
+        await self.litestar.state.worker.stop()
+
+    def hurry(self) -> None:
+        """Give running jobs back now."""
+        self.litestar.state.worker.hurry()
+
+
+def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
+    """Put the program together. Raises ValueError for a route that says not who may use it."""
+    nouns = {table: noun for domain in domains.ALL for table, noun in domain.live.items()}
+    routes = [page for domain in domains.ALL for page in domain.pages]
+
+    @asynccontextmanager
+    async def life(app: Litestar) -> AsyncIterator[None]:
+        async with _opened(start, env, nouns, app.state):
+            yield
+
+    litestar = Litestar(
+        route_handlers=[*routes, *health.ROUTES, assets.serve_asset, sse.live],
+        dependencies={"user_id": Provide(auth.provide_user_id)},
+        exception_handlers=errors.EXCEPTION_HANDLERS,
+        template_config=pages.template_config(),
+        guards=[auth.guard],
+        before_request=pages.speak,
+        lifespan=[life],
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=BODY_LIMIT,
+        state=State(
+            {
+                "settings": start,
+                "nav": [item for domain in domains.ALL for item in domain.nav],
+                "areas": [domain.area for domain in domains.ALL if domain.area],
+                "demo": start.demo,
+                "reload_principal": _reload_principal,
+            }
+        ),
+    )
+    auth.require_access_declared(litestar)
+    inside = auth.SessionMiddleware(litestar, sessions.read_session)
+    guarded = Origin(inside, on_refused=_note_refusal, public_url=start.public_url)
+    return App(start, litestar, Headers(guarded, start.trusted_proxies))
+
+
+@asynccontextmanager
+async def _opened(
+    start: Settings, env: Mapping[str, str], nouns: Mapping[str, live.Noun], state: State
+) -> AsyncIterator[None]:
+    """Everything that has a beginning and an end, in order; on the way out in the other one."""
+    async with AsyncExitStack() as stack:
+        files.private_folder(start.data_dir)
+        stack.enter_context(Lock(start.data_dir))
+        files.empty_folder(start.data_dir / "tmp")
+        refuse_sqlite3(start.data_dir)
+        migrate.migrate(start.db_file, start.data_dir / "backups")
+        await DB.open(start.db_file)
+        stack.push_async_callback(DB.close)
+        paths.use_data(start.data_dir)
+        await vault.load(start.data_dir, env)
+        settings.use(start)
+        if start.demo:
+            await stack.enter_async_context(running_demo(start))
+        await _first_admin(start)
+        state.hub = live.Hub(nouns, changes.FEED)
+        stack.callback(state.hub.close)
+        worker = Worker(DB, REGISTRY, start.data_dir, redact=logs.redact, version=paths.version())
+        await worker.start()
+        state.worker = worker
+        yield
+        if not worker.draining:
+            await worker.stop()
+
+
+async def _first_admin(start: Settings) -> None:
+    """From the environment if it says so, else by a token that stands in a file and in the log."""
+    if start.admin_login and start.admin_password_file:
+        await setup.admin_from_file(start.admin_login, start.admin_password_file)
+    token = await setup.prepare(start.data_dir)
+    if token:
+        logs.log.warning("setup.open", page="/setup", file=str(start.data_dir / setup.TOKEN_FILE))
+        # The one place that shows it: whoever reads this terminal runs the server.
+        print(f"\n  First admin: open /setup and enter\n\n      {token}\n", flush=True)  # noqa: T201
+
+
+async def _reload_principal(session_id: str) -> auth.Principal | None:
+    """The person behind a stream after their account changed; None once the session is over."""
+    visit = await sessions.read_by_id(session_id)
+    return msgspec.convert(visit, auth.Principal, from_attributes=True) if visit else None
+
+
+async def _note_refusal(scope: Any, reason: str) -> None:
+    user = scope.get("user")
+    await audit.record(
+        "request.refused",
+        actor_id=user.id if user else None,
+        actor_kind="user",
+        ip=(scope.get("client") or ("",))[0],
+        detail={"reason": reason, "path": logs.redact(str(scope["path"]))[:200]},
+    )

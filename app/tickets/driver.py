@@ -1,0 +1,121 @@
+"""What every driver takes and gives: a login, the rules of a run, and the document it fetched."""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from app.core.secret import SecretStr
+from app.tickets.outcomes import Outcome, Step
+from app.tickets.page import Asset, Page
+
+Progress = Callable[[str], Awaitable[None]]
+BeforePost = Callable[[], Awaitable[None]]
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """One student's portal login."""
+
+    uk_number: str
+    password: SecretStr
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The portal, what this user has agreed to, and the bounds of a run.
+
+    Hosts are `host` or `host:port`; one without a port means the default port of its scheme.
+    `known_versions` and `volatile` decide whether the ticket page is read a second time.
+    """
+
+    portal_url: str
+    idp_hosts: tuple[str, ...]
+    markers: tuple[str, ...]
+    auto_consent: bool = False
+    remember_consent: bool = False
+    accept_terms: bool = False
+    login_only: bool = False
+    known_versions: frozenset[str] = frozenset()
+    ignore_patterns: tuple[str, ...] = ()
+    volatile: frozenset[str] = frozenset()
+    proxy_url: str | None = None
+    proxy_login: tuple[str, SecretStr] | None = None
+    allow_private_proxy: bool = False
+    request_s: float = 20
+    run_s: float = 90
+    max_requests: int = 25
+    max_redirects: int = 10
+    max_forms: int = 15
+    max_body_bytes: int = 5 * 1024 * 1024
+    max_assets: int = 30
+    max_asset_bytes: int = 5 * 1024 * 1024
+    assets_s: float = 10
+
+    @property
+    def portal_host(self) -> str:
+        """`host:port` of the portal."""
+        return host_port(urlsplit(self.portal_url))
+
+    def pinned(self, url: SplitResult) -> bool:
+        """Whether a password may be sent here: https (or a local portal) and a pinned host."""
+        return self._scheme_fits(url) and host_port(url) in self._idp_hosts(url.scheme)
+
+    def allowed(self, url: SplitResult) -> bool:
+        """Whether a run may talk to this address: the portal or a pinned identity provider."""
+        return self._scheme_fits(url) and host_port(url) in {
+            self.portal_host,
+            *self._idp_hosts(url.scheme),
+        }
+
+    def hosts(self) -> tuple[str, ...]:
+        """Every `host:port` a run may talk to."""
+        scheme = urlsplit(self.portal_url).scheme
+        return (self.portal_host, *self._idp_hosts(scheme))
+
+    def _scheme_fits(self, url: SplitResult) -> bool:
+        # The service refuses to store an http portal unless it is on a loopback or private address.
+        return url.scheme == "https" or (
+            url.scheme == "http" and urlsplit(self.portal_url).scheme == "http"
+        )
+
+    def _idp_hosts(self, scheme: str) -> tuple[str, ...]:
+        return tuple(host_port(urlsplit(f"{scheme}://{host}")) for host in self.idp_hosts)
+
+
+class FetchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a driver brought home.
+
+    `version` and `lines` are the canonical text, `volatile` the shapes learned now, `slow_patterns`
+    the ignore patterns that ran out of time, `attributes` what a consent page listed.
+    """
+
+    kind: str
+    final_url: str
+    status: int
+    raw_bytes: bytes
+    charset: str
+    driver: str
+    outcome: Outcome = Outcome.OK
+    assets: dict[str, Asset] = {}
+    offline_export: bytes | None = None
+    steps: tuple[Step, ...] = ()
+    version: str = ""
+    lines: tuple[str, ...] = ()
+    volatile: frozenset[str] = frozenset()
+    slow_patterns: tuple[str, ...] = ()
+    skeleton: str = ""
+    attributes: tuple[str, ...] = ()
+
+    def page(self) -> Page:
+        """The document as a page, read with the same charset."""
+        headers = {"content-type": f"text/html; charset={self.charset}"}
+        return Page(self.final_url, self.raw_bytes, status=self.status, headers=headers)
+
+
+def host_port(url: SplitResult) -> str:
+    """`host:port` in lower case with the scheme's own port filled in; empty if there is none."""
+    try:
+        port = url.port or {"https": 443, "http": 80}.get(url.scheme, 0)
+    except ValueError:  # a port that is no number
+        return ""
+    host = (url.hostname or "").rstrip(".")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if host else ""

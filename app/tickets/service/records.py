@@ -1,0 +1,253 @@
+"""What is written down of a run: the ticket, the history line, what was learned of the login.
+
+All of it joins one transaction with the job's own end.
+"""
+
+import asyncio
+import json
+from typing import Any, Protocol
+
+import msgspec
+
+from app.core import paths
+from app.core.files import inside
+from app.tickets import document
+from app.tickets.driver import FetchResult
+from app.tickets.outcomes import Fault, Outcome
+from app.tickets.service import logins
+from app.tickets.service.wording import wording
+from app.tickets.validate import Status, Validation
+from db import clock
+from db.engine import DB
+from db.failpoints import afailpoint
+from jobs.outcome import Fail
+
+QUARANTINE = 5
+
+
+class Attempt(Protocol):
+    """What a run needs of its job."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def attempt(self) -> int: ...
+    async def progress(
+        self, done: float, total: float | None = None, message: str | None = None
+    ) -> None: ...
+    async def complete(self, tx: Any, result: Any = None) -> None: ...
+
+
+class Person(msgspec.Struct, frozen=True):
+    """Whose ticket it is, and what they chose."""
+
+    id: str
+    active: bool
+    auto: bool
+    device: str | None
+    choices: dict[str, Any]
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt, as its history line will tell it."""
+
+    user_id: str
+    trigger: str
+    job_id: str
+    device: str
+    began: float
+
+    @property
+    def automatic(self) -> bool:
+        return self.trigger != "manual"
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A document on disk with what was read from it, ready to be written down."""
+
+    result: FetchResult
+    validation: Validation
+    content_hash: str
+    file_path: str
+
+
+async def record(run: Run, revision: int, kept: Kept, ctx: Attempt) -> None:
+    """The one transaction: ticket, history, login, learned lines, the job's end."""
+    rejected = kept.validation.status is Status.REJECTED
+    async with DB.tx() as tx:
+        person = await find_person(run.user_id)
+        if person is None or not person.active:
+            document.remove(paths.data_dir(), kept.file_path)
+            await note(run, "skipped", Outcome.USER_INACTIVE)
+            await ctx.complete(tx, {"outcome": Outcome.USER_INACTIVE.value})
+            return
+        await logins.note_good_login(run.user_id, revision)
+        ticket_id, outcome, replaced = await _write_ticket(run.user_id, kept, rejected=rejected)
+        status = {Outcome.NEW: "success"}.get(outcome, "error" if rejected else "duplicate")
+        await note(run, status, outcome, ticket_id=ticket_id, kept=kept)
+        await _learn(kept.result)
+        if replaced:
+            tx.after_commit(lambda: document.remove(paths.data_dir(), replaced))
+        if rejected:
+            await _prune_quarantine(run.user_id, tx)
+        else:
+            await ctx.progress(1, 1, "Saved")
+            await ctx.complete(tx, {"outcome": outcome.value, "ticket": ticket_id})
+        await afailpoint("ticket_before_commit")
+    await afailpoint("ticket_committed")
+    if rejected:
+        raise Fail(wording(outcome).text, outcome.value)
+
+
+_UPSERT = """
+INSERT INTO tickets (user_id, ticket_version, content_hash, file_path, status, error_message,
+  validation_status, downloaded_at, created_at, valid_from, valid_to, holder_name, ticket_number,
+  product, validation_json, barcode_format, barcode_hash, driver, size_bytes)
+VALUES (:user, :version, :hash, :path, :status, :error, :checked, :now, :now, :from, :to, :holder,
+  :number, :product, :checks, :format, :barcode, :driver, :size)
+ON CONFLICT (user_id, ticket_version) DO UPDATE SET content_hash = excluded.content_hash,
+  file_path = excluded.file_path, downloaded_at = excluded.downloaded_at,
+  validation_status = excluded.validation_status, validation_json = excluded.validation_json,
+  barcode_format = excluded.barcode_format, barcode_hash = excluded.barcode_hash,
+  size_bytes = excluded.size_bytes, driver = excluded.driver
+RETURNING id
+"""
+
+
+async def _write_ticket(
+    user_id: str, kept: Kept, *, rejected: bool
+) -> tuple[int, Outcome, str | None]:
+    """The ticket's row: its id, what it is to us, and the file it replaces."""
+    found, result = kept.validation, kept.result
+    version = f"rejected:{kept.content_hash}" if rejected else result.version
+    old = await DB.one(
+        "SELECT id, content_hash, file_path FROM tickets WHERE user_id = ? AND ticket_version = ?",
+        (user_id, version),
+    )
+    outcome = found.outcome if rejected else Outcome.NEW
+    if old is not None and not rejected:
+        same = old["content_hash"] == kept.content_hash
+        outcome = Outcome.DUPLICATE if same else Outcome.REFRESHED
+    row = await DB.one(
+        _UPSERT,
+        {
+            "user": user_id,
+            "version": version,
+            "hash": kept.content_hash,
+            "path": kept.file_path,
+            "status": "error" if rejected else "success",
+            "error": outcome.value if rejected else None,
+            "checked": found.status.value,
+            "now": clock.text(),
+            "from": found.valid_from.isoformat() if found.valid_from else None,
+            "to": found.valid_to.isoformat() if found.valid_to else None,
+            "holder": found.holder_name or None,
+            "number": found.ticket_number or None,
+            "product": found.product or None,
+            "checks": msgspec.json.encode(found.checks).decode(),
+            "format": found.code.format if found.code else None,
+            "barcode": found.code.hash if found.code else None,
+            "driver": result.driver,
+            "size": len(result.raw_bytes),
+        },
+    )
+    replaced = old["file_path"] if old and old["file_path"] != kept.file_path else None
+    return int(row["id"] if row else 0), outcome, replaced
+
+
+async def record_fault(run: Run, revision: int, fault: Fault) -> None:
+    """A run that ended without a document: the history line, and a login that was refused."""
+    async with DB.tx():
+        await logins.note_bad_login(run.user_id, revision, fault)
+        await note(run, "error", fault.outcome, fault=fault)
+    await afailpoint("ticket_fault_recorded")
+
+
+async def note(
+    run: Run,
+    status: str,
+    outcome: Outcome,
+    *,
+    ticket_id: int | None = None,
+    kept: Kept | None = None,
+    fault: Fault | None = None,
+) -> None:
+    """One line of the history; joins the open transaction."""
+    steps = kept.result.steps if kept else fault.steps if fault else ()
+    failed = status == "error"
+    await DB.execute(
+        "INSERT INTO ticket_download_history (user_id, device_profile, ticket_version, status,"
+        " error_message, file_path, downloaded_at, outcome, job_id, ticket_id, driver, trigger,"
+        " duration_ms, steps_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            run.user_id,
+            run.device,
+            kept.result.version if kept else None,
+            status,
+            (str(fault) if fault else outcome.value) if failed else None,
+            kept.file_path if kept else None,
+            clock.text(),
+            outcome.value,
+            run.job_id,
+            ticket_id,
+            kept.result.driver if kept else "http",
+            run.trigger,
+            round((clock.monotonic() - run.began) * 1000),
+            msgspec.json.encode(steps).decode(),
+        ),
+    )
+
+
+async def _learn(result: FetchResult) -> None:
+    """Keep the lines seen to change by themselves, and the shape of a page that worked."""
+    if not result.volatile and not result.skeleton:
+        return
+    row = await DB.one("SELECT volatile_json, page_skeleton_hash FROM base_ticket_state")
+    known = set(json.loads((row and row["volatile_json"]) or "[]"))
+    if row and (result.volatile - known or row["page_skeleton_hash"] != result.skeleton):
+        await DB.execute(
+            "UPDATE base_ticket_state SET volatile_json = ?, page_skeleton_hash = ? WHERE id = 1",
+            (json.dumps(sorted(known | result.volatile)), result.skeleton),
+        )
+
+
+async def find_person(user_id: str) -> Person | None:
+    """The account a run is for, with its choices for tickets."""
+    row = await DB.one(
+        "SELECT id, is_active, deleted_at, auto_download_enabled, device_profile, flags"
+        " FROM users WHERE id = ?",
+        (user_id,),
+    )
+    if row is None:
+        return None
+    return Person(
+        id=row["id"],
+        active=bool(row["is_active"]) and row["deleted_at"] is None,
+        auto=bool(row["auto_download_enabled"]),
+        device=row["device_profile"],
+        choices=json.loads(row["flags"]).get("tickets", {}),
+    )
+
+
+async def sweep(user_id: str) -> None:
+    """Remove folders that a run which died left behind. Only one run of a person goes at a time."""
+    rows = await DB.all("SELECT file_path FROM tickets WHERE user_id = ?", (user_id,))
+    kept = {row["file_path"].split("/")[2] for row in rows}
+
+    def clear() -> None:
+        home = inside(paths.data_dir(), document.FOLDER, user_id)
+        for folder in home.iterdir() if home.is_dir() else ():
+            if folder.name not in kept:
+                document.remove(paths.data_dir(), f"{document.FOLDER}/{user_id}/{folder.name}/x")
+
+    await asyncio.to_thread(clear)
+
+
+async def _prune_quarantine(user_id: str, tx: Any) -> None:
+    old = await DB.all(
+        "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE user_id = ? AND"
+        " status = 'error' ORDER BY downloaded_at DESC LIMIT -1 OFFSET ?) RETURNING file_path",
+        (user_id, QUARANTINE),
+    )
+    for row in old:
+        tx.after_commit(lambda path=row["file_path"]: document.remove(paths.data_dir(), path))

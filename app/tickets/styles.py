@@ -1,0 +1,90 @@
+"""Stylesheets of a stored document: what they ask for, and how they are made to ask for nothing."""
+
+import base64
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from app.tickets.codes import data_url
+from app.tickets.page import Asset, resolve
+
+# Raster pictures only: an SVG is a document of its own.
+PICTURES: Final = frozenset(
+    {"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/avif"}
+)
+VECTOR: Final = "image/svg+xml"
+FONTS: Final = frozenset(
+    {"font/woff", "font/woff2", "font/ttf", "font/otf", "application/font-woff"}
+)
+_URL: Final = re.compile(r"""url\(\s*(?:"([^"]*)"|'([^']*)'|([^()"'\s]*))\s*\)""", re.I)
+_IMPORT: Final = re.compile(
+    r"""@import\s+(?:url\(\s*)?["']?([^"')\s;]+)["']?\s*\)?([^;]*);?""", re.I
+)
+_COMMENT: Final = re.compile(r"/\*.*?(?:\*/|\Z)", re.S)
+_PARTS: Final = re.compile(r"""(@import\s[^;]*;?)""", re.I)
+_HARM: Final = re.compile(
+    r"expression\s*\(|-moz-binding|behavior\s*:|(?:-webkit-)?image-set\s*\([^;{}]*", re.I
+)
+_ESCAPE: Final = re.compile(r"\\(?:([0-9a-f]{1,6})\s?|(.))", re.I | re.S)
+_DEEPEST: Final = 3
+
+
+def embedded(
+    reference: str, base_url: str, assets: Mapping[str, Asset], types: Iterable[str]
+) -> str:
+    """A `data:` address for what a reference leads to; empty if it is not at hand or unfit."""
+    if is_data(reference):
+        asset = data_url(reference)
+    else:
+        asset = assets.get(resolve(base_url, reference).partition("#")[0])
+    if asset is None or asset.media_type not in types:
+        return ""
+    return f"data:{asset.media_type};base64,{base64.b64encode(asset.data).decode('ascii')}"
+
+
+def self_contained(text: str, base_url: str, assets: Mapping[str, Asset], depth: int = 0) -> str:
+    """A stylesheet without outside references: those at hand become part of it."""
+    plain = _ESCAPE.sub(_unescape, _COMMENT.sub("", text))
+
+    def imported(match: "re.Match[str]") -> str:
+        url = resolve(base_url, match[1]).partition("#")[0]
+        asset = assets.get(url)
+        if asset is None or asset.media_type != "text/css" or depth >= _DEEPEST:
+            return ""
+        inner = self_contained(asset.data.decode("utf-8", "replace"), url, assets, depth + 1)
+        media = match[2].strip()
+        return f"@media {media} {{{inner}}}" if media else inner
+
+    def located(match: "re.Match[str]") -> str:
+        reference = next((part for part in match.groups() if part), "")
+        found = embedded(reference, base_url, assets, {*PICTURES, *FONTS, VECTOR})
+        return f'url("{found}")' if found else "none"
+
+    whole = "".join(
+        _IMPORT.sub(imported, part)
+        if part.lower().startswith("@import")
+        else _URL.sub(located, part)
+        for part in _PARTS.split(plain)
+    )
+    return _HARM.sub("none ", whole).replace("<", "\\3c ")  # never an end tag in a style element
+
+
+def references(text: str) -> list[str]:
+    """The addresses a stylesheet asks for, imports first, as they are written."""
+    plain = _ESCAPE.sub(_unescape, _COMMENT.sub("", text))
+    imports = [match[1] for match in _IMPORT.finditer(plain)]
+    located = [
+        next((part for part in match.groups() if part), "") for match in _URL.finditer(plain)
+    ]
+    return [reference for reference in (*imports, *located) if reference]
+
+
+def _unescape(match: "re.Match[str]") -> str:
+    """Write out what could spell an address; quotes and foreign signs stay escaped."""
+    sign = match[2] or chr(min(int(match[1], 16), 0x10FFFF))
+    return sign if sign.isascii() and (sign.isalnum() or sign in "(:@/.-") else match[0]
+
+
+def is_data(reference: str) -> bool:
+    """Whether a reference carries its own content."""
+    return reference.strip()[:5].lower() == "data:"

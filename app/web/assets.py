@@ -1,0 +1,78 @@
+"""Static files: addresses that carry a checksum of the content, and the route that serves them."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from litestar import Request, Response, get
+from litestar.params import FromPath
+
+from app.core.errors import NotFound
+from app.core.paths import STATIC
+
+_TYPES = {
+    ".js": "text/javascript",
+    ".webmanifest": "application/manifest+json",
+    ".svg": "image/svg+xml",
+}
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file below static/, with the first 8 hex digits of its SHA-256."""
+
+    body: bytes
+    version: str
+    media_type: str
+
+
+def asset(path: str, root_path: str = "") -> str:
+    """The address of a static file with its checksum; a missing file raises KeyError."""
+    return f"{root_path}/static/{quote(path)}?v={find(path).version}"
+
+
+def find(path: str) -> Asset:
+    """The file of that name below static/, read again when it changed; KeyError if there is none."""
+    file = _names()[path]
+    return _read(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[str, Path]:
+    # A request is looked up here and never becomes a path, so `..` leads nowhere.
+    return {
+        file.relative_to(STATIC).as_posix(): file
+        for file in sorted(STATIC.rglob("*"))
+        if file.is_file()
+    }
+
+
+@lru_cache(maxsize=256)
+def _read(file: Path, _changed: int) -> Asset:
+    body = file.read_bytes()
+    kind = (
+        _TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    )
+    return Asset(body, hashlib.sha256(body).hexdigest()[:8], kind)
+
+
+@get("/static/{path:path}", name="static", opt={"access": "public"}, include_in_schema=False)
+async def serve_asset(request: Request[Any, Any, Any], path: FromPath[Path]) -> Response[Any]:
+    """One static file: kept for ever under its own checksum, asked again under any other address."""
+    name = path.as_posix().lstrip("/")
+    try:
+        found = find(name)
+    except KeyError:
+        raise NotFound from None
+    current = request.query_params.get("v") == found.version
+    headers = {"Cache-Control": _FOREVER if current else "no-cache", "ETag": f'"{found.version}"'}
+    if request.headers.get("If-None-Match") == headers["ETag"]:
+        return Response(None, status_code=304, headers=headers)
+    return Response(found.body, media_type=found.media_type, headers=headers)

@@ -1,0 +1,90 @@
+"""Reading a posted form: the raw words to show again, and the typed values a service wants."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar, get_args, get_origin
+
+import msgspec
+from litestar import Request
+
+from app.core.errors import Invalid
+from app.core.i18n import _
+
+Form = dict[str, str | list[str]]
+T = TypeVar("T", bound=msgspec.Struct)
+
+_PATH = re.compile(r"`\$\.([A-Za-z_][A-Za-z0-9_]*)")
+_MISSING = re.compile(r"missing required field `([A-Za-z_][A-Za-z0-9_]*)`")
+
+
+async def read(request: Request[Any, Any, Any]) -> Form:
+    """What was typed, as it came; a name sent twice becomes a list. Files are left out."""
+    posted: Form = {}
+    data = await request.form()
+    for name, value in data.multi_items():
+        if not isinstance(value, str):
+            continue
+        before = posted.get(name)
+        if before is None:
+            posted[name] = value
+        else:
+            posted[name] = [*before, value] if isinstance(before, list) else [before, value]
+    return posted
+
+
+def check(posted: Form, kind: type[T], *, keep_space: tuple[str, ...] = ("password",)) -> T:
+    """The form as `kind`; raises `Invalid` with one sentence a field.
+
+    Spaces around a value go, except in `keep_space`. An empty field counts as not sent, a list field
+    takes one value or many, a field that `kind` does not know is refused.
+    """
+    hints = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    if unknown := sorted(set(posted) - set(hints)):
+        raise Invalid(form=_("This form has a field we do not know: %(name)s", name=unknown[0]))
+    values: dict[str, Any] = {}
+    for name, sent in posted.items():
+        if _is_list(hints[name]):
+            values[name] = [sent] if isinstance(sent, str) else sent
+            continue
+        last = sent if isinstance(sent, str) else sent[-1]
+        value = last if name in keep_space else last.strip()
+        if value:
+            values[name] = _flag(value) if hints[name] is bool else value
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(**_explain(str(error))) from None
+
+
+async def read_form(request: Request[Any, Any, Any], kind: type[T]) -> T:
+    """`read` and `check` in one, for forms that are short enough to be typed again."""
+    return check(await read(request), kind)
+
+
+def _flag(value: str) -> bool:
+    return value.lower() not in ("0", "off", "false", "no")
+
+
+def _is_list(hint: Any) -> bool:
+    return get_origin(hint) in (list, tuple, set) or any(
+        get_origin(arg) in (list, tuple) for arg in get_args(hint)
+    )
+
+
+def _explain(message: str) -> dict[str, str]:
+    if found := _MISSING.search(message):
+        return {found[1]: _("Please fill this in.")}
+    found = _PATH.search(message)
+    name = found[1] if found else "form"
+    if "length >=" in message:
+        return {name: _("This is too short.")}
+    if "length <=" in message:
+        return {name: _("This is too long.")}
+    if bound := re.search(r"`(?:int|float)` >= (-?[\d.]+)", message):
+        return {name: _("At least %(n)s, please.", n=bound[1])}
+    if bound := re.search(r"`(?:int|float)` <= (-?[\d.]+)", message):
+        return {name: _("At most %(n)s, please.", n=bound[1])}
+    if "`int`" in message:
+        return {name: _("A whole number, please.")}
+    return {name: _("This value does not fit here.")}

@@ -1,0 +1,64 @@
+"""Is the process alive, and can it serve? For supervisors and proxies: names of failed checks."""
+
+import asyncio
+import shutil
+from typing import Any
+
+from litestar import MediaType, Request, Response, get
+
+from db import clock
+from db.engine import DB
+
+PROBE_S = 1.0
+FREE_BYTES = 100 * 1024 * 1024
+SILENT_MS = 30_000
+
+Anybody = Request[Any, Any, Any]
+
+
+@get("/healthz", name="healthz", opt={"access": "public"}, media_type=MediaType.TEXT)
+async def healthz() -> str:
+    """The event loop answers. Asks nothing of the database."""
+    return "ok"
+
+
+@get("/readyz", name="readyz", opt={"access": "public"})
+async def readyz(request: Anybody) -> Response[str]:
+    """A write goes through, the worker lives, the disk has room, nobody is shutting down."""
+    failed = [name for name, good in (await _checks(request)).items() if not good]
+    return Response(
+        "\n".join(failed) or "ok", status_code=503 if failed else 200, media_type=MediaType.TEXT
+    )
+
+
+async def _checks(request: Anybody) -> dict[str, bool]:
+    state = request.app.state
+    free = await asyncio.to_thread(shutil.disk_usage, state.settings.data_dir)
+    return {
+        "database": await _writes(),
+        "worker": await _beats(state.worker.id),
+        "disk": free.free > FREE_BYTES,
+        "draining": not state.worker.draining,
+    }
+
+
+async def _writes() -> bool:
+    """Whether a commit reaches the disk in time; the row is the probe's own."""
+    try:
+        async with asyncio.timeout(PROBE_S):
+            await DB.execute(
+                "INSERT INTO vault_meta (key, value) VALUES ('probe', ?1)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (clock.text(),),
+            )
+    except Exception:
+        return False
+    return True
+
+
+async def _beats(worker_id: str) -> bool:
+    beat = await DB.value("SELECT heartbeatAt FROM queue_workers WHERE id = ?", (worker_id,))
+    return beat is not None and clock.ms() - int(beat) < SILENT_MS
+
+
+ROUTES = [healthz, readyz]

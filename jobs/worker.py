@@ -1,0 +1,294 @@
+"""The worker: a task of the server's event loop that claims jobs and runs them. It does not poll.
+
+It wakes when a commit touches the queue's tables, when the next job is due, and when a job ends.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import apsw
+import structlog
+
+from db import changes, clock
+from db.changes import Change
+from db.connection import Row
+from db.engine import ApswEngine
+from db.failpoints import failpoint
+from jobs import ending, lease, log
+from jobs.claim import Complete, Fence, Verb
+from jobs.context import Context
+from jobs.ending import End
+from jobs.pulse import TIMING, Pulse, Timing
+from jobs.registry import Handler, Lane, Registry
+from jobs.run import GIVE_BACK_S, Run
+from jobs.turn import Ask, Claimed, Turned, turn
+
+__all__ = ["Context", "Worker"]
+
+logger = structlog.get_logger("jobs")
+
+WAKING = {"queueJobs", "queueSettings", "queue_types", "queue_rates", "job_schedules"}
+FLUSH_S = 0.5
+SAFETY_S = 30.0  # covers suspend, clock steps and any signal that got lost
+TROUBLE_S = 5.0
+
+
+class Worker:
+    """Runs the handlers of a registry on the database that is open."""
+
+    def __init__(
+        self,
+        db: ApswEngine,
+        registry: Registry,
+        data_dir: Path,
+        *,
+        serves: bool = True,
+        redact: log.Redact = str,
+        timing: Timing = TIMING,
+        version: str = "",
+    ) -> None:
+        """`serves`: this process serves pages, so types that are kept to it run here too."""
+        self.id = lease.new_worker_id()
+        self.handlers: dict[str, Handler] = {
+            name: handler
+            for name, handler in registry.handlers.items()
+            if serves or handler.where == "anywhere"
+        }
+        self.runs: dict[Fence, Run] = {}
+        self.draining = False
+        self.storage_full = False
+        self._db = db
+        self._registry = registry
+        self._data_dir = data_dir
+        self._redact = redact
+        self._timing = timing
+        self._notes = log.Notes(self._stir, redact, timing.lease_ms)
+        self._pulse = Pulse(
+            self.id,
+            registry,
+            data_dir,
+            running=lambda: [fence.id for fence in self.runs],
+            timing=timing,
+            version=version,
+        )
+        self._settings: Row = {}
+        self._ends: list[End] = []
+        self._flushing: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unsubscribe: list[Callable[[], None]] = []
+
+    # ---- life ----
+
+    async def start(self) -> None:
+        """Rescue what dead workers left, then begin to claim. Returns once the rescue is done."""
+        self._loop = asyncio.get_running_loop()
+        self._wake, self._idle, self._hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        await self._pulse.start()
+        self._unsubscribe = [
+            changes.subscribe(self._on_commit),
+            changes.on_foreign(self.poke),
+            clock.on_move(self.poke),
+        ]
+        self._background = [self._spawn(self._live()), self._spawn(self._beat())]
+
+    async def stop(self, drain_s: float | None = None) -> None:
+        """Claim no more, let running jobs end for `drain_s` (None: as set), give back the rest."""
+        self.draining = True
+        await self._pulse.drain()
+        for run in self.runs.values():
+            run.drain()
+        if drain_s is None:
+            drain_s = await self._db.value("SELECT drainTimeoutMs/1000.0 FROM queueSettings")
+        await self._until_idle(drain_s)
+        for run in self.runs.values():
+            run.give_back()
+        self._hurry.clear()
+        await self._until_idle(GIVE_BACK_S + 1)
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._pulse.stop()
+
+    def hurry(self) -> None:
+        """The second signal: a drain under way gives back at once."""
+        self._hurry.set()
+
+    def poke(self) -> None:
+        """Look now."""
+        self._wake.set()
+
+    # ---- the loop ----
+
+    async def _live(self) -> None:
+        while True:
+            self._wake.clear()
+            next_due = await self._guarded()
+            wait_s = SAFETY_S
+            if next_due is not None:
+                wait_s = min(wait_s, max(0.0, (next_due - clock.ms()) / 1000))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+
+    async def _guarded(self) -> int | None:
+        """One turn; a worker outlives trouble with the disk, and says so."""
+        try:
+            turned = await self._turn()
+        except (apsw.FullError, apsw.IOError, OSError) as error:
+            self.storage_full = True
+            logger.critical("queue.storage_full", error=str(error))
+        except Exception:
+            logger.exception("queue.turn_failed")
+        else:
+            self.storage_full = False
+            return turned.next_due
+        return clock.ms() + round(TROUBLE_S * 1000)
+
+    async def _turn(self) -> Turned:
+        """Write what ended and was said, claim what fits, start it. Nothing unwritten is lost."""
+        ends, self._ends = self._ends, []
+        said = self._notes.take()
+        busy: Counter[Lane] = Counter(run.handler.lane for run in self._unended(ends))
+        ask = Ask(
+            worker=self.id,
+            handlers=self.handlers,
+            ends=ends,
+            said=said,
+            busy=busy,
+            alone=any(run.row.crashes for run in self._unended(ends)),
+            claiming=not self.draining,
+            lease_ms=self._timing.lease_ms,
+            now=clock.ms(),
+        )
+        known = set(self.runs)
+        try:
+            turned = await self._db.write(partial(turn, ask=ask))
+        except BaseException:
+            self._ends[:0] = ends
+            self._notes.restore(said)
+            raise
+        for end in ends:
+            self._drop(end.fence)
+        if turned.claimed:
+            failpoint("queue_after_claim")
+        for claimed in turned.claimed:
+            self._begin(claimed)
+        for fence in known & set(self.runs):
+            self._mind(self.runs[fence], turned.mine.get(fence))
+        return turned
+
+    def _unended(self, ends: list[End]) -> list[Run]:
+        ended = {end.fence for end in ends}
+        return [run for fence, run in self.runs.items() if fence not in ended]
+
+    def _mind(self, run: Run, cancel_asked: bool | None) -> None:
+        """Pass on what the database says about a running job; None: it is not ours any more."""
+        if cancel_asked:
+            run.cancel()
+        elif cancel_asked is None and not run.over and not run.ctx.completing:
+            run.lose()
+
+    # ---- one job ----
+
+    def _begin(self, claimed: Claimed) -> None:
+        row = claimed.row
+        fence = Fence(row.id, self.id, row.attempts)
+        ctx = Context(
+            row,
+            fence=fence,
+            notes=self._notes,
+            children=self._pulse.children,
+            data_dir=self._data_dir,
+        )
+        run = Run(row, self.handlers[row.type], ctx, claimed.timeout_s, self._redact)
+        if self.draining:
+            run.drain()
+        self.runs[fence] = run
+        self._spawn(self._attempt(fence, run))
+
+    async def _attempt(self, fence: Fence, run: Run) -> None:
+        with structlog.contextvars.bound_contextvars(job_id=run.row.id):
+            verb = await run.perform()
+            if run.ctx.unwritten:
+                self._notes.restore(run.ctx.unwritten)
+            if verb is None:
+                self._drop(fence)
+            elif run.handler.on_failed and not isinstance(verb, Complete):
+                await self._end_telling(run, self._end(run, verb))
+            else:
+                self._ends.append(self._end(run, verb))
+            self.poke()
+
+    def _end(self, run: Run, verb: Verb) -> End:
+        return End(run.ctx.fence, verb, run.ctx.started_at, tuple(run.ctx.then_drafts))
+
+    async def _end_telling(self, run: Run, end: End) -> None:
+        """End a job whose domain wants to hear of it in the same transaction."""
+        try:
+            async with self._db.tx() as tx:
+                row = await self._db.write(lambda conn: ending.apply(conn, end, clock.ms()))
+                if row is not None and row.finished_at is not None:
+                    await ending.tell(self._registry, row, run.error, tx)
+        except Exception:
+            logger.exception("job.end_failed", type=run.row.type)
+            self._ends.append(end)
+        else:
+            self._drop(end.fence)
+
+    def _drop(self, fence: Fence) -> None:
+        self.runs.pop(fence, None)
+        if not self.runs:
+            self._idle.set()
+
+    # ---- signals ----
+
+    def _on_commit(self, touched: list[Change]) -> None:
+        if any(change.table in WAKING for change in touched):
+            self.poke()
+
+    def _stir(self, full: bool) -> None:
+        """Something was said: write it within half a second, at once if much is waiting."""
+        if full or self._flushing is None:
+            self._loop.call_soon_threadsafe(self._arm, full)
+
+    def _arm(self, full: bool) -> None:
+        if full:
+            self.poke()
+        elif self._flushing is None:
+            self._flushing = self._loop.call_later(FLUSH_S, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        self.poke()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._timing.pulse_s)
+            try:
+                await self._pulse.beat()
+            except Exception:
+                logger.exception("queue.pulse_failed")
+
+    async def _until_idle(self, seconds: float) -> None:
+        """Until no job runs, a hurry, or the time is over."""
+        self._idle.clear()
+        self.poke()
+        if not self.runs:
+            return
+        waits = [self._loop.create_task(event.wait()) for event in (self._idle, self._hurry)]
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)  # a lost reference is a lost task
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,370 @@
+"""What each template is given, as its first comment asks: people and things that look real."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace as Thing
+from typing import Any
+
+NOW = datetime(2026, 11, 20, 10, 42, tzinfo=UTC)
+EARLIER = NOW - timedelta(hours=4)
+DAY = date(2026, 11, 20)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A template, what it is given, and the blocks it is asked for alone."""
+
+    template: str
+    data: dict[str, Any] = field(default_factory=dict)
+    blocks: tuple[str, ...] | None = None
+
+
+def _row(**more: Any) -> Thing:
+    given: dict[str, Any] = {
+        "id": "0199",
+        "label": "Ticket for Tom <b>Fischer</b>",
+        "type": "tickets.download",
+        "look": "running",
+        "word": "running",
+        "progress": 63,
+        "text": "14 of 22",
+        "age_s": 120.0,
+        "attempts": 1,
+        "max_attempts": 5,
+        "owner": "Jana Brandt",
+        "url": "/jobs/0199",
+        "cancel_url": "/jobs/0199/cancel",
+        "retry_url": "",
+    }
+    return Thing(**{**given, **more})
+
+
+ROWS = [
+    _row(),
+    _row(id="0200", look="failed", word="failed", progress=None, cancel_url="", retry_url="/x"),
+]
+TICKET = Thing(
+    id=812,
+    product="Deutschlandsemesterticket",
+    holder="Jana Brandt",
+    number="0471",
+    look="success",
+    word="valid now",
+    valid_from=date(2026, 11, 1),
+    valid_to=date(2026, 11, 30),
+    days_left=10,
+    days_total=30,
+    first_seen=EARLIER,
+    checked=EARLIER,
+    fetched=EARLIER,
+    driver="form",
+    size_bytes=184_000,
+    code_url="/code.png",
+)
+STEPS = [
+    Thing(word="Queued", look="success", note="0.2 s"),
+    Thing(word="Login", look="running", note=""),
+    Thing(word="Ticket", look="", note=""),
+]
+INDEX: dict[str, Any] = {
+    "ticket": TICKET,
+    "run": Thing(job_id="0199", title="Looking", started_at=NOW, can_cancel=True, steps=STEPS),
+    "last": None,
+    "has_login": True,
+    "has_consent": True,
+    "can_download": True,
+    "why_not": "",
+    "months": [Thing(label="Nov", look="success", word="valid", here=True)],
+    "rows": [
+        Thing(
+            id=812,
+            valid_from=date(2026, 11, 1),
+            valid_to=date(2026, 11, 30),
+            product="Ticket",
+            look="success",
+            word="valid",
+            first_seen=NOW,
+            checks="9 of 9",
+            driver="form",
+            size_bytes=184_000,
+        ),
+        Thing(
+            id=1,
+            valid_from=None,
+            valid_to=None,
+            product="Ticket",
+            look="off",
+            word="over",
+            first_seen=NOW,
+            checks="",
+            driver="form",
+            size_bytes=1,
+        ),
+    ],
+    "total": 14,
+}
+NOTHING = {**INDEX, "ticket": None, "run": None, "rows": [], "total": 0, "has_login": False}
+REFUSED = Thing(
+    at=NOW,
+    look="failed",
+    word="wrong password",
+    text="Stopped.",
+    advice_url="/tickets/settings",
+    advice_word="Enter the login again",
+)
+SETTINGS: dict[str, Any] = {
+    "number_masked": "••••6789",
+    "password_at": EARLIER,
+    "keeper": "Jana Brandt",
+    "login": Thing(look="success", word="works", text="", at=EARLIER),
+    "blocked": False,
+    "auto_download": True,
+    "auto_consent": False,
+    "accept_terms": False,
+    "holder_name": "",
+    "notify_new": True,
+    "notify_failed": True,
+    "notify_expiring": False,
+    "devices": [("honest", "Holdfast itself")],
+    "device_profile": "honest",
+}
+TABS = [
+    Thing(title="All", url="/x", here=True, count=1212),
+    Thing(title="Failed", url="/y", here=False, count=None),
+]
+JOB = Thing(
+    **{
+        **vars(_row()),
+        "stage": "Downloading",
+        "done_bytes": 5_380_000_000,
+        "total_bytes": 8_410_000_000,
+        "speed": 41_300_000,
+        "left_s": 72.0,
+        "open": True,
+        "error": "The disk is full",
+        "error_code": "storage_error",
+        "advice": "Make room.",
+        "subject_url": "/firmware/1",
+        "subject_word": "S928B",
+    }
+)
+INVITES: dict[str, Any] = {
+    "rows": [
+        Thing(
+            short=f"a1b2{state}",
+            state=state,
+            label=label,
+            email="",
+            role="user",
+            domain_words="Tickets",
+            creator="jana",
+            used_by="ben",
+            created_at=EARLIER,
+            expires_at=NOW,
+            used_at=NOW,
+        )
+        for state, label in (("open", "Tom"), ("used", "Ben"), ("void", ""))
+    ],
+    "counts": Thing(all=3, open=1, used=1, expired=0, revoked=0, void=1),
+    "state": "",
+    "q": "",
+    "total": 3,
+    "newer_url": "",
+    "older_url": "/older",
+    "here_url": "/admin/invites?q=",
+    "hours": 72,
+    "domains": [("tickets", "Tickets"), ("firmware", "Firmware")],
+    "made": None,
+}
+INVITES["counts"] = vars(INVITES["counts"])
+MADE = Thing(link="https://hafen.example.org/join/Qm3v", label="Tom", email="", expires_at=NOW)
+LISTED = ("invite_new", "invite_rows")
+TYPED = {"label": "Wilhelmine", "email": "wilhelmine@", "hours": "960", "domains": "tickets"}
+QUEUE: dict[str, Any] = {
+    "health": Thing(look="running", word="Running", notes=["oldest waits 4 s"]),
+    "paused": True,
+    "paused_reason": "Moving house",
+    "slots": 8,
+    "slots_max": 20,
+    "counters": [Thing(look="running", word="running", count=6, note="of 8", url="/x")],
+    "chart_labels": ["10:00", "10:01", "10:02"],
+    "chart_done": [40, 1234, 7],
+    "chart_failed": [0, 3, 0],
+    "wait_labels": ["10:00", "10:01"],
+    "wait_p50": [18, 20],
+    "wait_p95": [50, 60],
+    "wait_p99": [80, 77],
+    "rows": ROWS,
+    "total_open": 71,
+    "failing": [Thing(type="a.b", count=2, text="why", url="/x")],
+    "schedules": [Thing(name="Backup", at=NOW)],
+}
+ACCOUNT: dict[str, Any] = {
+    "login": "jana",
+    "email": "jana@example.org",
+    "role_word": "Admin",
+    "created_at": EARLIER,
+    "invited_by": "ada",
+    "look": Thing(locale="en", theme="auto", time_zone=""),
+    "zones": ["Europe/Berlin"],
+    "devices": [
+        Thing(
+            id=name,
+            words="Firefox on Linux",
+            ip="192.0.2.1",
+            created_at=EARLIER,
+            last_seen_at=NOW,
+            is_current=name == "d1",
+        )
+        for name in ("d1", "d2")
+    ],
+    "part": "",
+}
+DASHBOARD: dict[str, Any] = {
+    "today": DAY,
+    "summary": "Two things need you.",
+    "needs": [Thing(title="Refused", text="Tickets", at=NOW, url="/x", action="Enter new")],
+    "running": [Thing(id="1", label="A", text="b", progress=None, url="/x")],
+    "queue_url": "/jobs",
+    "areas": [
+        Thing(
+            title="Tickets",
+            icon="ticket",
+            url="/tickets",
+            stands="here",
+            sub="",
+            next="1 Dec",
+            spark=[2, 1, 3],
+            size_bytes=86_000_000,
+        )
+    ],
+    "next": [Thing(at=NOW, text="Backup")],
+    "care": [Thing(word="Backup", look="success", text="today")],
+    "steps": [Thing(title="Invite", text="People", url="/x", done=False)],
+}
+ATTEMPT = Thing(
+    id=1,
+    at=NOW,
+    look="success",
+    word="new",
+    text="New text",
+    asked_by="you",
+    ms=4100,
+    steps=[Thing(word="Login", note="302")],
+)
+HISTORY: dict[str, Any] = {
+    "tabs": TABS,
+    "rows": [ATTEMPT],
+    "here_url": "/tickets/history",
+    "newer_url": "",
+    "older_url": "/older",
+}
+LIST: dict[str, Any] = {
+    "mine": False,
+    "tabs": TABS,
+    "q": "tick",
+    "state": "open",
+    "rows": ROWS,
+    "newer": 4,
+    "newest_url": "/x",
+    "here_url": "/jobs?q=tick",
+    "newer_url": "",
+    "older_url": "/older",
+    "search_url": "/jobs",
+}
+JOB_PAGE: dict[str, Any] = {
+    "mine": False,
+    "job": JOB,
+    "facts": [Thing(word="Lane", value="io", mono=True)],
+    "why": [Thing(look="held", word="Rate closed", note="until 10:44")],
+    "events": [Thing(look="ready", word="Created", at=NOW, note="")],
+    "log": [Thing(at=NOW, level="warn", text="slow")],
+    "log_url": "/log",
+    "payload": '{"a": 1}',
+    "result": "ok",
+    "children": [Thing(label="Check", type="a.b", url="/x", look="held", word="waiting")],
+}
+OPEN_INVITE = Thing(email="tom@example.org", label="Tom", creator="jana", expires_at=NOW)
+FAULT = {"title": "Broken", "text": "Do it again.", "way_url": "/", "way_word": "Back"}
+NOW_AND_ROWS = ("ticket_now", "ticket_rows")
+
+ALL = {
+    "index": Sample("tickets/index.html", INDEX, NOW_AND_ROWS),
+    "index_last": Sample(
+        "tickets/index.html", {**INDEX, "run": None, "last": REFUSED}, NOW_AND_ROWS
+    ),
+    "index_empty": Sample("tickets/index.html", NOTHING, NOW_AND_ROWS),
+    "show": Sample(
+        "tickets/show.html",
+        {"ticket": TICKET, "checks": [Thing(word="Name", look="success", text="fits")]},
+    ),
+    "history": Sample("tickets/history.html", HISTORY, ("history_rows",)),
+    "history_empty": Sample("tickets/history.html", {**HISTORY, "rows": []}, ("history_rows",)),
+    "settings": Sample("tickets/settings.html", SETTINGS, ("ticket_settings",)),
+    "settings_new": Sample(
+        "tickets/settings.html",
+        {
+            **SETTINGS,
+            "number_masked": "",
+            "password_at": None,
+            "login": None,
+            "form": {"uk_number": "12", "uk_password": "hush-hush"},
+            "errors": {"agree": "Please say yes first."},
+        },
+        ("ticket_settings",),
+    ),
+    "queue": Sample("ops/queue.html", QUEUE, ("queue_now", "queue_rows")),
+    "queue_idle": Sample(
+        "ops/queue.html",
+        {**QUEUE, "paused": False, "rows": [], "chart_labels": [], "wait_labels": []},
+        ("queue_now", "queue_rows"),
+    ),
+    "jobs": Sample("ops/jobs.html", LIST, ("job_rows",)),
+    "jobs_none": Sample(
+        "ops/jobs.html", {**LIST, "mine": True, "rows": [], "q": "", "state": ""}, ("job_rows",)
+    ),
+    "job": Sample("ops/job.html", JOB_PAGE, ("job_now",)),
+    "job_mine": Sample(
+        "ops/job.html",
+        {**JOB_PAGE, "mine": True, "payload": "", "result": "", "log": [], "log_url": ""},
+        ("job_now",),
+    ),
+    "patterns": Sample("ops/patterns.html"),
+    "invites": Sample("accounts/invites.html", {**INVITES, "made": MADE}, LISTED),
+    "invites_wrong": Sample(
+        "accounts/invites.html",
+        {**INVITES, "rows": [], "form": TYPED, "errors": {"hours": "1 to 720.", "email": "No."}},
+        LISTED,
+    ),
+    "account": Sample(
+        "accounts/account.html",
+        ACCOUNT,
+        ("account_devices", "account_look", "account_password"),
+    ),
+    "login": Sample(
+        "accounts/login.html",
+        {
+            "login": "",
+            "next": "/tickets",
+            "remember": True,
+            "setup_open": True,
+            "errors": {"form": "Not right."},
+        },
+        ("login_form",),
+    ),
+    "setup": Sample("accounts/setup.html", {}, ("setup_form",)),
+    "join": Sample(
+        "accounts/join.html",
+        {"invite": OPEN_INVITE, "refusal": "", "can_sign_in": False},
+        ("join_form",),
+    ),
+    "join_code": Sample(
+        "accounts/join.html",
+        {"invite": None, "refusal": "This invite was used before.", "can_sign_in": True},
+        ("join_form",),
+    ),
+    "dashboard": Sample("dashboard.html", DASHBOARD, ("dashboard_now",)),
+    "error": Sample("error.html", {**FAULT, "reference": "7f3a-91c2"}, ("fault_toast",)),
+}
