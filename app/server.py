@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -68,7 +69,23 @@ def serve(settings: Settings) -> int:
     """Serve until a signal; returns the exit status: 0, 75 (try again), 78 (configuration)."""
     logs.setup(settings.log_format, settings.log_level)
     app = create_app(settings)
-    config = uvicorn.Config(
+    config = http_config(app)
+    try:
+        sockets = _listen(settings)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(app, Server(config, app), sockets))
+    except AlreadyRunning as error:
+        return _refuse(f"{settings.data_dir}: {error}", AGAIN)
+    except (MigrationError, VaultError, AppError) as error:
+        return _refuse(str(error), CONFIG)
+    except OSError as error:
+        return _refuse(f"{error.filename or settings.data_dir}: {error.strerror}", CONFIG)
+    return 0
+
+
+def http_config(app: Any) -> uvicorn.Config:
+    """How pages are served; the benchmark's peer is served the same way."""
+    return uvicorn.Config(
         app,
         loop="uvloop",
         http="httptools",
@@ -82,17 +99,6 @@ def serve(settings: Settings) -> int:
         timeout_graceful_shutdown=STREAMS_S,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    try:
-        sockets = _listen(settings)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(app, Server(config, app), sockets))
-    except AlreadyRunning as error:
-        return _refuse(f"{settings.data_dir}: {error}", AGAIN)
-    except (MigrationError, VaultError, AppError) as error:
-        return _refuse(str(error), CONFIG)
-    except OSError as error:
-        return _refuse(f"{error.filename or settings.data_dir}: {error.strerror}", CONFIG)
-    return 0
 
 
 async def _serve(app: App, server: Server, sockets: list[socket.socket]) -> None:

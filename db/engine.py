@@ -79,8 +79,8 @@ class ApswEngine(Engine[Tx]):
     async def write(self, work: Callable[[apsw.Connection], T]) -> T:
         """`work(connection)` on the writer's thread, in a savepoint of its own.
 
-        Shares its commit with other writes of the moment. Returns once it is on the disk, or, inside
-        a transaction, once it ran.
+        Shares its commit with other writes of the moment. Returns once it is on the disk; inside a
+        transaction, once it ran.
         """
         if self._open_tx() is None:
             return await self.writer.submit(work)  # type: ignore[no-any-return]

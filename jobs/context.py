@@ -66,8 +66,7 @@ class Context:
         self._data_dir = data_dir
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        stored = row.checkpoint_json or "{}"
-        self._checkpoint = msgspec.json.decode(stored, type=Checkpoint)
+        self._checkpoint = _checkpoint(row)
         self._steps_seen: set[str] = set()
 
     # ---- facts ----
@@ -278,3 +277,11 @@ class Context:
     def _committed(self) -> None:
         self.completed = True
         self.unwritten = None
+
+
+def _checkpoint(row: Job) -> Checkpoint:
+    """What a former attempt kept; one that cannot be read means starting over, not failing."""
+    try:
+        return msgspec.json.decode(row.checkpoint_json or "{}", type=Checkpoint)
+    except msgspec.DecodeError:
+        return Checkpoint()

@@ -129,7 +129,8 @@ WHERE id=?1 AND finishedAt IS NOT NULL AND state IN ('failed','cancelled') RETUR
 """
 _TWIN = """
 SELECT l.id FROM queueJobs j JOIN queueJobs l ON l.dedupeKey=j.dedupeKey
-WHERE j.id=?1 AND j.finishedAt IS NOT NULL AND l.dedupeKey IS NOT NULL AND l.state IN ('queued','running')
+WHERE j.id=?1 AND j.finishedAt IS NOT NULL
+  AND l.dedupeKey IS NOT NULL AND l.state IN ('queued','running')
 """
 _RUN_NOW = "UPDATE queueJobs SET runAt=?2, updatedAt=?2 WHERE id=?1 AND state='queued' RETURNING *"
 _DELETE = "DELETE FROM queueJobs WHERE id=?1 AND finishedAt IS NOT NULL RETURNING *"

@@ -1,7 +1,7 @@
 """What a job is told: one frozen struct per type, stored as JSON with the version of its shape."""
 
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, dataclass_transform
 
 import msgspec
 
@@ -18,6 +18,7 @@ class NewerPayload(Exception):
     """Written by a newer version of the program: the row must wait, not fail."""
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Payload(msgspec.Struct, frozen=True):
     """Base of all payloads. Subclasses say `kw_only=True` and set TYPE.
 

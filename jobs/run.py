@@ -25,6 +25,7 @@ CANCEL_GRACE_S = 5.0  # for a handler to end by itself before it is interrupted
 STUCK_S = 10.0  # for an interrupted one to end; then its slot is written off
 GIVE_BACK_S = 3.0  # the same during a shutdown, which must be done before the supervisor kills us
 NEWER_DELAY_MS = 5 * 60 * 1000
+BROKEN_DELAY_MS = 60 * 1000
 ERROR_CHARS = 2000
 STACK_CHARS = 16 * 1024
 
@@ -45,6 +46,7 @@ class Run:
         self.ctx = ctx
         self.error: BaseException = Cancelled("cancelled")
         self.over = False
+        self._cancel_asked = False
         self._timeout_s = timeout_s
         self._redact = redact
         self._loop = asyncio.get_running_loop()
@@ -55,7 +57,8 @@ class Run:
 
     def cancel(self) -> None:
         """Somebody asked it to stop: flag now, interrupt after the grace."""
-        if not isinstance(self.ctx.stopped, Cancelled):
+        if not self._cancel_asked:
+            self._cancel_asked = True
             reason = Cancelled("cancelled on request")
             self.ctx.stop(reason)
             self._later(CANCEL_GRACE_S, reason)
@@ -71,6 +74,18 @@ class Run:
     def lose(self) -> None:
         """The row belongs to somebody else by now: whatever this attempt writes counts no more."""
         self._interrupt_with(LeaseLost(self.row.id))
+
+    def broken(self, error: Exception) -> Verb:
+        """What is around the handler raised: worth another try, perhaps with a newer version."""
+        self.error = error
+        code = type(error).__name__
+        return Failed(
+            self._text(error),
+            code,
+            self._stack(error),
+            retryable=True,
+            delay_ms=BROKEN_DELAY_MS,
+        )
 
     # ---- the attempt ----
 

@@ -59,7 +59,6 @@ class Turned(msgspec.Struct, frozen=True, kw_only=True):
     claimed: list[Claimed]
     mine: dict[Fence, bool]
     next_due: int | None
-    settings: Row
 
 
 class Room:
@@ -106,7 +105,7 @@ def turn(connection: apsw.Connection, ask: Ask) -> Turned:
     }
     due = fetch(connection, _NEXT_DUE, (ask.now,))
     next_due = due[0]["runAt"] if due else None
-    return Turned(claimed=claimed, mine=mine, next_due=next_due, settings=settings)
+    return Turned(claimed=claimed, mine=mine, next_due=next_due)
 
 
 def _apply(connection: apsw.Connection, end: End, now: int) -> None:

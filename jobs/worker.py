@@ -16,7 +16,6 @@ import structlog
 
 from db import changes, clock
 from db.changes import Change
-from db.connection import Row
 from db.engine import ApswEngine
 from db.failpoints import failpoint
 from jobs import ending, lease, log
@@ -60,14 +59,15 @@ class Worker:
             if serves or handler.where == "anywhere"
         }
         self.runs: dict[Fence, Run] = {}
+        self.turns = 0  # how often it looked
         self.draining = False
         self.storage_full = False
         self._db = db
         self._registry = registry
         self._data_dir = data_dir
-        self._redact = redact
+        self._redact = partial(_storable, redact)
         self._timing = timing
-        self._notes = log.Notes(self._stir, redact, timing.lease_ms)
+        self._notes = log.Notes(self._stir, self._redact, timing.lease_ms)
         self._pulse = Pulse(
             self.id,
             registry,
@@ -76,7 +76,6 @@ class Worker:
             timing=timing,
             version=version,
         )
-        self._settings: Row = {}
         self._ends: list[End] = []
         self._flushing: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,6 +87,7 @@ class Worker:
         """Rescue what dead workers left, then begin to claim. Returns once the rescue is done."""
         self._loop = asyncio.get_running_loop()
         self._wake, self._idle, self._hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._turning = asyncio.Lock()
         await self._pulse.start()
         self._unsubscribe = [
             changes.subscribe(self._on_commit),
@@ -98,7 +98,10 @@ class Worker:
 
     async def stop(self, drain_s: float | None = None) -> None:
         """Claim no more, let running jobs end for `drain_s` (None: as set), give back the rest."""
-        self.draining = True
+        async with (
+            self._turning
+        ):  # a turn under way may still claim; what it claims must be drained
+            self.draining = True
         await self._pulse.drain()
         for run in self.runs.values():
             run.drain()
@@ -140,7 +143,8 @@ class Worker:
     async def _guarded(self) -> int | None:
         """One turn; a worker outlives trouble with the disk, and says so."""
         try:
-            turned = await self._turn()
+            async with self._turning:
+                turned = await self._turn()
         except (apsw.FullError, apsw.IOError, OSError) as error:
             self.storage_full = True
             logger.critical("queue.storage_full", error=str(error))
@@ -153,6 +157,7 @@ class Worker:
 
     async def _turn(self) -> Turned:
         """Write what ended and was said, claim what fits, start it. Nothing unwritten is lost."""
+        self.turns += 1
         ends, self._ends = self._ends, []
         said = self._notes.take()
         busy: Counter[Lane] = Counter(run.handler.lane for run in self._unended(ends))
@@ -215,7 +220,11 @@ class Worker:
 
     async def _attempt(self, fence: Fence, run: Run) -> None:
         with structlog.contextvars.bound_contextvars(job_id=run.row.id):
-            verb = await run.perform()
+            try:
+                verb = await run.perform()
+            except Exception as error:  # a backoff, an upgrade, a result of the domain's is broken
+                logger.exception("job.broken", type=run.row.type)
+                verb = run.broken(error)
             if run.ctx.unwritten:
                 self._notes.restore(run.ctx.unwritten)
             if verb is None:
@@ -231,16 +240,19 @@ class Worker:
 
     async def _end_telling(self, run: Run, end: End) -> None:
         """End a job whose domain wants to hear of it in the same transaction."""
-        try:
-            async with self._db.tx() as tx:
-                row = await self._db.write(lambda conn: ending.apply(conn, end, clock.ms()))
-                if row is not None and row.finished_at is not None:
-                    await ending.tell(self._registry, row, run.error, tx)
-        except Exception:
-            logger.exception("job.end_failed", type=run.row.type)
-            self._ends.append(end)
-        else:
-            self._drop(end.fence)
+        while True:
+            try:
+                async with self._db.tx() as tx:
+                    row = await self._db.write(lambda conn: ending.apply(conn, end, clock.ms()))
+                    if row is not None and row.finished_at is not None:
+                        await ending.tell(self._registry, row, run.error, tx)
+                return self._drop(end.fence)
+            except apsw.Error as error:  # the disk is full or locked: neither may lose the hook
+                logger.critical("queue.end_waits", type=run.row.type, error=str(error))
+                await asyncio.sleep(TROUBLE_S)
+            except Exception:  # the hook held the transaction too long: the job ends without it
+                logger.exception("job.on_failed_lost", type=run.row.type)
+                return self._ends.append(end)
 
     def _drop(self, fence: Fence) -> None:
         self.runs.pop(fence, None)
@@ -292,3 +304,8 @@ class Worker:
         self._tasks.add(task)  # a lost reference is a lost task
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _storable(redact: log.Redact, text: str) -> str:
+    """Text as it may be stored: without secrets, and without the odd bytes of a file name."""
+    return redact(text.encode("utf-8", "replace").decode())

@@ -33,7 +33,7 @@
     if (look === "failed") over = true;
     let words = dot.dataset[`words${look[0].toUpperCase()}${look.slice(1)}`];
     if (look === "off" && lastWord) {
-      words += ` ${lastWord.toLocaleTimeString(root.dataset.locale, { hour: "2-digit", minute: "2-digit" })}`;
+      words += ` ${lastWord.toLocaleTimeString(root.lang === "en" ? "en-GB" : root.lang, { hour: "2-digit", minute: "2-digit" })}`;
     } else if (look === "off") {
       words = dot.dataset.wordsOff.split(",")[0];
     }

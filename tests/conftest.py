@@ -12,7 +12,7 @@ from db.connection import refuse_sqlite3
 from db.engine import DB, ApswEngine
 from db.migrate import migrate
 
-pytest_plugins = ["tests.features", "tests.system"]
+pytest_plugins = ["tests.features", "tests.system", "tests.browser"]
 
 
 @pytest.fixture(scope="session")

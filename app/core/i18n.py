@@ -204,7 +204,12 @@ def fmt_size(value: int | None) -> str:
 
 def fmt_number(value: float) -> str:
     """A number with the reader's separators."""
-    return babel_numbers.format_decimal(value, locale=current(), decimal_quantization=False)
+    return _decimal(value, current())
+
+
+@lru_cache(maxsize=4096)
+def _decimal(value: float, locale: str) -> str:
+    return babel_numbers.format_decimal(value, locale=locale, decimal_quantization=False)
 
 
 def _dates() -> Locale:

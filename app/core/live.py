@@ -184,8 +184,8 @@ class Hub:
     def close(self) -> None:
         """End all streams, so that the server need not wait for them."""
         self._closing = True
-        for stop in self._stops:
-            stop()
+        while self._stops:  # closed twice: by the drain, then by the end of the program
+            self._stops.pop()()
         if self._beat:
             self._beat.cancel()
         for stream in self._streams:

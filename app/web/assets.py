@@ -33,13 +33,14 @@ class Asset:
     media_type: str
 
 
+@lru_cache(maxsize=1024)  # a page asks a hundred times; a server that runs has one set of files
 def asset(path: str, root_path: str = "") -> str:
     """The address of a static file with its checksum; a missing file raises KeyError."""
     return f"{root_path}/static/{quote(path)}?v={find(path).version}"
 
 
 def find(path: str) -> Asset:
-    """The file of that name below static/, read again when it changed; KeyError if there is none."""
+    """The file of that name below static/, read again when changed; KeyError if there is none."""
     file = _names()[path]
     return _read(file, file.stat().st_mtime_ns)
 
@@ -65,7 +66,7 @@ def _read(file: Path, _changed: int) -> Asset:
 
 @get("/static/{path:path}", name="static", opt={"access": "public"}, include_in_schema=False)
 async def serve_asset(request: Request[Any, Any, Any], path: FromPath[Path]) -> Response[Any]:
-    """One static file: kept for ever under its own checksum, asked again under any other address."""
+    """One static file: kept for ever under its checksum, asked again under any other address."""
     name = path.as_posix().lstrip("/")
     try:
         found = find(name)

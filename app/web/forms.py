@@ -36,8 +36,8 @@ async def read(request: Request[Any, Any, Any]) -> Form:
 def check(posted: Form, kind: type[T], *, keep_space: tuple[str, ...] = ("password",)) -> T:
     """The form as `kind`; raises `Invalid` with one sentence a field.
 
-    Spaces around a value go, except in `keep_space`. An empty field counts as not sent, a list field
-    takes one value or many, a field that `kind` does not know is refused.
+    Spaces around a value go, except in `keep_space`. An empty field counts as not sent, a list
+    field takes one value or many, a field that `kind` does not know is refused.
     """
     hints = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
     if unknown := sorted(set(posted) - set(hints)):

@@ -167,6 +167,7 @@ def environment() -> Environment:
     env = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
+        auto_reload=False,  # `make dev` starts anew; a look at every file's time costs each page
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

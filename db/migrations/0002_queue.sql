@@ -55,6 +55,8 @@ CREATE INDEX qj_running ON queueJobs (lockExpiresAt, lockedBy, type) WHERE state
 CREATE UNIQUE INDEX qj_serial ON queueJobs (serialKey) WHERE state = 'running' AND serialKey IS NOT NULL;
 CREATE UNIQUE INDEX qj_dedupe ON queueJobs (dedupeKey) WHERE dedupeKey IS NOT NULL AND state IN ('queued','running');
 CREATE INDEX qj_done ON queueJobs (state, finishedAt) WHERE finishedAt IS NOT NULL;
+-- How many wait behind one serial key: asked by every enqueue that has one.
+CREATE INDEX qj_waiting ON queueJobs(serialKey) WHERE state = 'queued' AND serialKey IS NOT NULL;
 CREATE INDEX qj_type ON queueJobs (type, id);
 CREATE INDEX qj_project ON queueJobs (projectId, id) WHERE projectId IS NOT NULL;
 CREATE INDEX qj_subject ON queueJobs (subjectType, subjectId, id) WHERE subjectId IS NOT NULL;

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from db import clock as time
+from db import migrate
 from db.clock import FakeClock
 from db.connection import execute, fetch
 from db.engine import DB, ApswEngine
@@ -16,6 +19,7 @@ from tests.jobs.samples import Note, Scan, Slow
 
 pytestmark = pytest.mark.anyio
 
+QUEUE_SQL = Path(migrate.__file__).parent / "migrations" / "0002_queue.sql"
 TYPES = [Note.TYPE, Scan.TYPE, Slow.TYPE]
 
 
@@ -28,7 +32,7 @@ async def end(row: Job, verb: sql.Verb, worker: str = "w1") -> Job | None:
     return await DB.write(lambda conn: finish(conn, fence, verb, time.ms()))
 
 
-async def taken(worker: str = "w1", **options: object) -> Job:
+async def taken(worker: str = "w1") -> Job:
     row = await take(worker)
     assert row is not None
     return row
@@ -197,7 +201,8 @@ def test_no_reachable_row_is_queued_for_ever(
 ) -> None:
     """Whatever happens to three jobs, each queued one can be claimed and each attempt is spent."""
     connection = _memory()
-    insert = "INSERT INTO queueJobs(id, type, maxAttempts, runAt, createdAt, updatedAt) VALUES(?,'t',?,0,0,0)"
+    insert = """INSERT INTO queueJobs(id, type, maxAttempts, runAt, createdAt, updatedAt)
+        VALUES(?, 't', ?, 0, 0, 0)"""
     for number in range(3):
         execute(connection, insert, (str(number), max_attempts))
     now = 0
@@ -239,9 +244,7 @@ def _do(connection: apsw.Connection, step: str, job_id: str, now: int) -> None:
 
 def _memory() -> apsw.Connection:
     """The queue's tables alone, in memory: fast enough for hundreds of examples."""
-    from app.core.paths import MIGRATIONS
-
     connection = apsw.Connection(":memory:")
     connection.pragma("foreign_keys", False)
-    connection.execute((MIGRATIONS / "0002_queue.sql").read_text())
+    connection.execute(QUEUE_SQL.read_text())
     return connection

@@ -148,7 +148,6 @@ async def test_cancel_without_a_key_is_refused(db: ApswEngine) -> None:
         await queue.cancel(type=None)
 
 
-@pytest.mark.feature("Q-54")
 async def test_by_hand_retry_keeps_the_id_and_grants_an_attempt(
     db: ApswEngine, registry: Registry
 ) -> None:

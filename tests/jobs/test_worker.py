@@ -6,11 +6,11 @@ import apsw
 import pytest
 
 from db import clock as time
-from db.engine import DB, ApswEngine, Tx
+from db.engine import DB, Tx
 from jobs import enqueue as queue
 from jobs.enqueue import enqueue, enqueue_many
-from jobs.outcome import Cancel, Fail, Retry, Snooze, WorkerLost
-from jobs.registry import Registry
+from jobs.outcome import Cancel, Fail, Retry
+from jobs.registry import Registry, Steps
 from jobs.row import Job
 from jobs.stats import explain, get, wait
 from jobs.worker import Context, Worker
@@ -19,13 +19,13 @@ from tests.jobs.samples import Aged, Note, Scan, Slow
 
 pytestmark = pytest.mark.anyio
 
-AT_ONCE = {"backoff": lambda attempt: 0.0}
+AT_ONCE = Steps(0)
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
     """What `condition` gives once it is true."""
     async with asyncio.timeout(10):
-        while not (found := await condition()):
+        while not (found := await condition()):  # noqa: ASYNC110 - any change counts
             await asyncio.sleep(0.005)
     return found
 
@@ -82,25 +82,19 @@ async def test_a_job_runs_with_its_payload_and_keeps_its_result(
 
 @pytest.mark.feature("Q-34")
 async def test_a_commit_wakes_the_worker_without_a_poll(
-    registry: Registry, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, start_worker: StartWorker
 ) -> None:
     @registry.handles(Note)
     async def note(job: Note, ctx: Context) -> None: ...
 
     worker = await start_worker()
-    turns = 0
-    turn = worker._turn
-
-    async def counted() -> Any:
-        nonlocal turns
-        turns += 1
-        return await turn()
-
-    monkeypatch.setattr(worker, "_turn", counted)
-    await asyncio.sleep(0.3)
-    assert turns == 0, "an idle worker looks at nothing"
     await wait((await enqueue(Note())).id, 5)
-    assert turns > 0
+    await asyncio.sleep(0.1)
+    turns = worker.turns
+    await asyncio.sleep(0.3)
+    assert worker.turns == turns, "an idle worker looks at nothing"
+    await wait((await enqueue(Note())).id, 5)
+    assert worker.turns > turns
 
 
 async def test_a_job_due_later_starts_when_it_is_due(
@@ -123,7 +117,7 @@ async def test_a_job_due_later_starts_when_it_is_due(
 async def test_a_failing_job_is_tried_again_and_its_history_kept(
     registry: Registry, start_worker: StartWorker
 ) -> None:
-    @registry.handles(Note, backoff=lambda attempt: 0.01 * attempt)
+    @registry.handles(Note, backoff=Steps(0.01, 0.02))
     async def note(job: Note, ctx: Context) -> None:
         if ctx.attempt < 3:
             raise RuntimeError(f"attempt {ctx.attempt}")
@@ -154,7 +148,7 @@ class PortalDown(Exception):
 async def test_what_a_handler_raises_decides(
     registry: Registry, start_worker: StartWorker, raised: Exception, state: str, code: str | None
 ) -> None:
-    @registry.handles(Note, permanent=(KeyError,), backoff=lambda attempt: 0.0)
+    @registry.handles(Note, permanent=(KeyError,), backoff=AT_ONCE)
     async def note(job: Note, ctx: Context) -> None:
         raise raised
 
@@ -243,13 +237,13 @@ async def test_heavy_work_does_not_hold_up_light_work(
     gate.opened.set()
 
 
-@pytest.mark.feature("Q-04", "Q-84")
+@pytest.mark.feature("Q-04")
 async def test_rows_completion_and_the_next_job_commit_together(
     registry: Registry, start_worker: StartWorker
 ) -> None:
     await DB.execute("CREATE TABLE effects(job TEXT)")
 
-    @registry.handles(Scan, backoff=lambda attempt: 0.0)
+    @registry.handles(Scan, backoff=AT_ONCE)
     async def scan(job: Scan, ctx: Context) -> None:
         ctx.then(Note(text="after"))
         async with ctx.tx() as tx:
@@ -307,7 +301,7 @@ async def test_a_job_over_its_time_ends_and_a_stuck_one_is_written_off(
     monkeypatch.setattr("jobs.run.STUCK_S", 0.05)
     release = asyncio.Event()
 
-    @registry.handles(Note, backoff=lambda attempt: 0.0)
+    @registry.handles(Note, backoff=AT_ONCE)
     async def note(job: Note, ctx: Context) -> None:
         await asyncio.Event().wait()
 
@@ -360,7 +354,7 @@ async def test_a_shutdown_gives_back_what_does_not_end(
     assert await DB.value("SELECT count(*) FROM queue_workers") == 0
 
 
-async def _running(running: list[Context], n: int) -> bool:
+async def _running(running: list[Any], n: int) -> bool:
     return len(running) == n
 
 
@@ -374,7 +368,9 @@ async def test_progress_and_log_lines_show_while_the_job_runs(
     async def note(job: Note, ctx: Context) -> None:
         for done in range(1000):
             await ctx.progress(done, 2000, f"page {done}")
-        ctx.log.warn("slow answer from sk-secret", status=429)
+        ctx.log.warn(  # noqa: G010
+            "slow answer from sk-secret", status=429
+        )
         await seen.wait()
 
     await start_worker(redact=lambda text: text.replace("sk-secret", "[hidden]"))
@@ -469,7 +465,7 @@ async def test_the_domains_row_is_set_in_the_transaction_that_fails_the_job(
         if job.text == "b":
             raise RuntimeError("the hook itself is broken")
 
-    @registry.handles(Note, on_failed=failed, backoff=lambda attempt: 0.0)
+    @registry.handles(Note, on_failed=failed, backoff=AT_ONCE)
     async def note(job: Note, ctx: Context) -> None:
         raise ValueError("no compiler")
 
@@ -507,7 +503,7 @@ async def test_a_step_is_done_once_over_all_attempts(
         done.append("fetched")
         return [1, 2]
 
-    @registry.handles(Note, backoff=lambda attempt: 0.0)
+    @registry.handles(Note, backoff=AT_ONCE)
     async def note(job: Note, ctx: Context) -> list[Any]:
         found = await ctx.step("fetch", fetched)
         before = ctx.cursor
@@ -555,3 +551,135 @@ async def test_a_row_taken_away_stops_its_handler(
     await asyncio.wait_for(gone.wait(), 5)
     row = await stored(job.id)
     assert (row.state, row.error_code) == ("failed", "forced")
+
+
+@pytest.mark.feature("Q-81")
+async def test_a_full_disk_stops_nothing_for_good_and_reports_nothing_false(
+    registry: Registry, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.worker.TROUBLE_S", 0.05)
+    go = asyncio.Event()
+
+    @registry.handles(Note)
+    async def note(job: Note, ctx: Context) -> str:
+        await go.wait()
+        return "x" * 60_000
+
+    def limit(pages: int | None) -> Callable[[apsw.Connection], None]:
+        def set_limit(connection: apsw.Connection) -> None:
+            wanted = pages or connection.pragma("page_count")
+            connection.pragma("max_page_count", wanted)
+
+        return set_limit
+
+    worker = await start_worker()
+    job = await enqueue(Note())
+    await until(lambda: _state(job.id, "running"))
+    await DB.write(limit(None))
+    go.set()
+    await until(lambda: _storage_full(worker))
+    assert (await stored(job.id)).state == "running"
+    await DB.write(limit(1_000_000))
+    done = await wait(job.id)
+    assert (done.state, done.attempts, worker.storage_full) == ("succeeded", 1, False)
+    assert len(done.result_json or "") > 60_000
+
+
+async def _state(job_id: str, state: str) -> bool:
+    return (await stored(job_id)).state == state
+
+
+async def _storage_full(worker: Worker) -> bool:
+    return worker.storage_full
+
+
+@pytest.mark.feature("Q-26")
+async def test_a_cancel_between_two_attempts_is_final(
+    registry: Registry, start_worker: StartWorker
+) -> None:
+    @registry.handles(Note, backoff=Steps(600))
+    async def note(job: Note, ctx: Context) -> None:
+        raise RuntimeError
+
+    await start_worker()
+    job = await enqueue(Note())
+    await until(lambda: _attempted(job.id))
+    assert await queue.cancel(id=job.id) == 1
+    assert ((await stored(job.id)).state, await queue.cancel(id=job.id)) == ("cancelled", 0)
+
+
+async def _attempted(job_id: str) -> bool:
+    row = await stored(job_id)
+    return row.attempts == 1 and row.state == "queued"
+
+
+async def test_a_second_signal_gives_back_at_once(
+    registry: Registry, start_worker: StartWorker
+) -> None:
+    here = asyncio.Event()
+
+    @registry.handles(Note)
+    async def note(job: Note, ctx: Context) -> None:
+        here.set()
+        await asyncio.Event().wait()
+
+    worker = await start_worker()
+    job = await enqueue(Note())
+    await here.wait()
+    stopping = asyncio.ensure_future(worker.stop(3600))
+    await asyncio.sleep(0.05)
+    worker.hurry()
+    await asyncio.wait_for(stopping, 10)
+    assert (await stored(job.id)).state == "queued"
+
+
+async def test_a_type_kept_to_the_serving_process_is_left_by_others(
+    registry: Registry, start_worker: StartWorker
+) -> None:
+    @registry.handles(Note, where="serve")
+    async def note(job: Note, ctx: Context) -> None: ...
+
+    @registry.handles(Scan)
+    async def scan(job: Scan, ctx: Context) -> None: ...
+
+    await start_worker(serves=False)
+    kept = await enqueue(Note(), priority=90)
+    await wait((await enqueue(Scan())).id)
+    assert (await stored(kept.id)).state == "queued"
+
+
+async def test_broken_results_and_odd_bytes_cost_one_attempt_and_no_slot(
+    registry: Registry, start_worker: StartWorker
+) -> None:
+    @registry.handles(Note)
+    async def note(job: Note, ctx: Context) -> object:
+        if job.text == "odd":
+            ctx.log.info("cannot open caf\udce9.txt")
+            raise FileNotFoundError("caf\udce9.txt")
+        return object()
+
+    @registry.handles(Scan)
+    async def scan(job: Scan, ctx: Context) -> None: ...
+
+    worker = await start_worker()
+    broken = await wait((await enqueue(Note(), max_attempts=1)).id)
+    odd = await wait((await enqueue(Note(text="odd"), max_attempts=1)).id)
+    assert (broken.state, broken.error_code) == ("failed", "TypeError")
+    assert (odd.state, odd.last_error) == ("failed", "caf?.txt")
+    assert (await wait((await enqueue(Scan())).id)).state == "succeeded"
+    assert worker.runs == {}
+
+
+async def test_what_a_last_turn_claims_is_given_back_too(
+    registry: Registry, start_worker: StartWorker
+) -> None:
+    @registry.handles(Slow, lane="io")
+    async def slow(job: Slow, ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    for _ in range(10):
+        worker = await start_worker()
+        await enqueue(Slow())
+        await worker.stop(0)
+        rows = await DB.all("SELECT DISTINCT state, attempts, crashes FROM queueJobs")
+        assert rows == [{"state": "queued", "attempts": 0, "crashes": 0}]

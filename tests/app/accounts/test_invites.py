@@ -121,6 +121,24 @@ async def test_an_invite_that_ends_while_the_password_is_hashed_is_refused_at_th
     assert await count("users") == 1
 
 
+async def test_an_invite_whose_maker_is_demoted_meanwhile_is_void_at_the_commit(
+    admin: str, hasher: Hasher
+) -> None:
+    class Meanwhile(CountingArgon2):
+        def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+            demotion = users.set_role(admin, maker.user_id, "user")
+            asyncio.run_coroutine_threadsafe(demotion, loop).result()
+            return super().hash(password, salt=salt)
+
+    loop = asyncio.get_running_loop()
+    maker = await invited(admin, "bea", hasher, role="admin")
+    invite = await invites.create_invite(maker.user_id)
+    with pytest.raises(Gone) as refusal:
+        await take(invite, "late", Hasher(Meanwhile()))
+    assert refusal.value.reason == "void"
+    assert await count("users") == 2
+
+
 async def test_role_domains_and_origin_come_from_the_invite(admin: str, hasher: Hasher) -> None:
     invite = await invites.create_invite(admin, role="admin", domains=["tickets"])
     person = await take(invite, "bea", hasher)

@@ -1,0 +1,107 @@
+"""A worker process of its own, for tests that kill it: `work.py <database> <data dir> [timing]`.
+
+Says `ready` once the boot rescue is done. Every job leaves a row in `effects`.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+import structlog
+
+from db.engine import DB
+from jobs.outcome import LeaseLost
+from jobs.payload import Payload
+from jobs.pulse import Timing
+from jobs.registry import Registry, Steps
+from jobs.worker import Context, Worker
+
+REGISTRY = Registry()
+EFFECT = "INSERT INTO effects(job, pid) VALUES(?, ?)"
+
+
+class Effect(Payload, kw_only=True):
+    """Leaves its effect in the transaction that completes it."""
+
+    TYPE: ClassVar[str] = "work.effect"
+    MAX_ATTEMPTS: ClassVar[int] = 9
+
+
+class Hang(Payload, kw_only=True):
+    """Runs a program that takes for ever, or nothing."""
+
+    TYPE: ClassVar[str] = "work.hang"
+    argv: tuple[str, ...] = ()
+
+
+class Hold(Payload, kw_only=True):
+    """Waits for a file, then completes."""
+
+    TYPE: ClassVar[str] = "work.hold"
+    file: str
+
+
+class Suicide(Payload, kw_only=True):
+    """Takes its worker along."""
+
+    TYPE: ClassVar[str] = "work.suicide"
+    MAX_ATTEMPTS: ClassVar[int] = 25
+
+
+@REGISTRY.handles(Effect, lane="io", backoff=Steps(0))
+async def effect(job: Effect, ctx: Context) -> None:
+    async with ctx.tx() as tx:
+        await DB.execute(EFFECT, (ctx.id, os.getpid()))
+        await ctx.complete(tx)
+
+
+@REGISTRY.handles(Hang, lane="io")
+async def hang(job: Hang, ctx: Context) -> None:
+    await ctx.progress(1, message="hanging")
+    if job.argv:
+        await ctx.run_process(job.argv)
+    await asyncio.Event().wait()
+
+
+@REGISTRY.handles(Hold, lane="io")
+async def hold(job: Hold, ctx: Context) -> None:
+    say(f"holding {ctx.id}")
+    while not Path(job.file).exists():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    try:
+        async with ctx.tx() as tx:
+            await DB.execute(EFFECT, (ctx.id, os.getpid()))
+            await ctx.complete(tx)
+    except LeaseLost:
+        say(f"lost {ctx.id}")
+        raise
+
+
+@REGISTRY.handles(Suicide, lane="io")
+async def suicide(job: Suicide, ctx: Context) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
+
+
+async def main(database: str, data_dir: str, timing: str = "{}") -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    await DB.open(Path(database))
+    worker = Worker(DB, REGISTRY, Path(data_dir), timing=msgspec.json.decode(timing, type=Timing))
+    await worker.start()
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    say("ready")
+    await stop.wait()
+    await worker.stop(0.2)
+    await DB.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

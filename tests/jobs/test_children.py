@@ -1,0 +1,103 @@
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from db.engine import DB
+from jobs import enqueue as queue
+from jobs import logfile
+from jobs.children import Note as GroupNote
+from jobs.children import end_orphans
+from jobs.context import ProcessFailed
+from jobs.enqueue import enqueue
+from jobs.registry import Registry
+from jobs.stats import get, wait
+from jobs.worker import Context
+from tests.jobs.conftest import StartWorker
+from tests.jobs.samples import Note
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_programs_output_is_in_the_jobs_log_file(
+    registry: Registry, start_worker: StartWorker, data_dir: Path
+) -> None:
+    @registry.handles(Note)
+    async def note(job: Note, ctx: Context) -> int:
+        await ctx.run_process(["/bin/sh", "-c", "printf '\\033[31mred\\033[0m\\n'; echo err >&2"])
+        return await ctx.run_process(["/bin/sh", "-c", "exit 3"], check=False)
+
+    await start_worker()
+    done = await wait((await enqueue(Note())).id)
+    assert (done.state, done.result_json) == ("succeeded", "3")
+    chunk, at = logfile.read(logfile.path_of(data_dir, done.id, done.created_at))
+    assert chunk == b"\x1b[31mred\x1b[0m\nerr\n"
+    assert logfile.read(logfile.path_of(data_dir, done.id, done.created_at), at) == (b"", at)
+
+
+async def test_a_failing_program_fails_the_job(
+    registry: Registry, start_worker: StartWorker
+) -> None:
+    @registry.handles(Note, permanent=(ProcessFailed,))
+    async def note(job: Note, ctx: Context) -> None:
+        await ctx.run_process(["/bin/sh", "-c", "exit 7"])
+
+    await start_worker()
+    done = await wait((await enqueue(Note())).id)
+    assert (done.state, done.error_code) == ("failed", "ProcessFailed")
+    assert done.last_error == "/bin/sh ended with status 7"
+
+
+async def test_a_cancelled_job_takes_its_whole_process_group_along(
+    registry: Registry,
+    start_worker: StartWorker,
+    data_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobs.run.CANCEL_GRACE_S", 0.02)
+    monkeypatch.setattr("jobs.context.TERM_S", 0.1)
+    script = "trap '' TERM; sleep 600 & echo $! > pid; wait; wait"
+
+    @registry.handles(Note)
+    async def note(job: Note, ctx: Context) -> None:
+        await ctx.run_process(["/bin/sh", "-c", script], cwd=data_dir)
+
+    await start_worker()
+    job = await enqueue(Note())
+    async with asyncio.timeout(10):
+        while not ((data_dir / "pid").exists() and (data_dir / "pid").read_text()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    grandchild = int((data_dir / "pid").read_text())
+    await queue.cancel(id=job.id)
+    assert (await wait(job.id)).state == "cancelled"
+    stat = Path(f"/proc/{grandchild}/stat")
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+async def test_a_group_number_used_again_by_others_is_left_alone(data_dir: Path) -> None:
+    stranger = await asyncio.create_subprocess_exec("sleep", "600", start_new_session=True)
+    notes = data_dir / "workers" / "dead.children"
+    notes.parent.mkdir()
+    notes.write_bytes(msgspec.json.encode([GroupNote(stranger.pid, start=1, job="x")]))
+    assert end_orphans(data_dir, "dead") == 0
+    assert stranger.returncode is None
+    os.kill(stranger.pid, signal.SIGKILL)
+    assert await stranger.wait() == -signal.SIGKILL
+
+
+async def test_job_rows_hold_no_secret_of_an_error(
+    registry: Registry, start_worker: StartWorker
+) -> None:
+    @registry.handles(Note)
+    async def note(job: Note, ctx: Context) -> None:
+        raise PermissionError("token sk-secret refused")
+
+    await start_worker(redact=lambda text: text.replace("sk-secret", "[hidden]"))
+    job = await enqueue(Note(), max_attempts=1)
+    done = await wait(job.id)
+    told = await DB.value("SELECT group_concat(message||metadata) FROM job_events")
+    assert done.last_error == "token [hidden] refused"
+    assert "sk-secret" not in f"{await get(job.id)} {told}"
