@@ -10,6 +10,7 @@ from db.connection import execute
 from db.engine import DB, Tx
 from db.failpoints import failpoint
 from db.keys import uuid7
+from jobs import rates
 from jobs.claim import Complete, Failed, Fence, PutBack, Stopped, Verb, finish
 from jobs.insert import Draft, put
 from jobs.log import Level, Line, write_line
@@ -38,6 +39,8 @@ def apply(connection: apsw.Connection, end: End, now: int) -> Job | None:
     failpoint("queue_mid_tx")
     if row is None:
         return None
+    if isinstance(end.verb, PutBack) and end.verb.closes:
+        rates.close(connection, *end.verb.closes, now + end.verb.delay_ms)
     if row.state == "succeeded":
         for draft in end.then:
             put(connection, draft)

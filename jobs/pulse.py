@@ -15,7 +15,7 @@ from db import clock
 from db.connection import execute
 from db.engine import DB
 from db.keys import uuid7
-from jobs import ending
+from jobs import ending, rates, schedule
 from jobs.children import Children, end_orphans
 from jobs.claim import rescue_expired, rescue_workers
 from jobs.lease import Lock, locks_of_dead
@@ -85,6 +85,8 @@ class Pulse:
         self._skew = _skew()
         about = (self._id, os.getpid(), socket.gethostname(), self._version, uuid7(), clock.ms())
         await DB.execute(_ARRIVE, about)
+        await DB.write(partial(rates.sync, registry=self._registry))
+        await DB.write(partial(schedule.sync, registry=self._registry))
         await self.rescue()
 
     async def beat(self) -> None:

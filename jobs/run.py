@@ -14,7 +14,16 @@ from db import clock
 from db.failpoints import afailpoint
 from jobs.claim import Complete, Failed, PutBack, Stopped, Verb
 from jobs.context import Context
-from jobs.outcome import Cancel, Cancelled, GivenBack, LeaseLost, Snooze, TimedOut, judge
+from jobs.outcome import (
+    Cancel,
+    Cancelled,
+    GivenBack,
+    LeaseLost,
+    RateBlocked,
+    Snooze,
+    TimedOut,
+    judge,
+)
 from jobs.payload import BadPayload, NewerPayload, Payload
 from jobs.registry import Handler
 from jobs.row import Job
@@ -150,7 +159,9 @@ class Run:
             case GivenBack():
                 return PutBack(reason="returned by shutdown")
             case Snooze():
-                return PutBack(round(error.delay_s * 1000), snoozed=True, reason=str(error))
+                closes = error.gate if isinstance(error, RateBlocked) else None
+                delay_ms = round(error.delay_s * 1000)
+                return PutBack(delay_ms, snoozed=True, reason=str(error), closes=closes)
             case Cancel():
                 return Stopped(self._text(error))
         failure = judge(error, self.handler.permanent)

@@ -58,6 +58,7 @@ class Worker:
             for name, handler in registry.handlers.items()
             if serves or handler.where == "anywhere"
         }
+        self._rate_keys = {name: handler.rate_key for name, handler in self.handlers.items()}
         self.runs: dict[Fence, Run] = {}
         self.turns = 0  # how often it looked
         self.draining = False
@@ -132,10 +133,10 @@ class Worker:
     async def _live(self) -> None:
         while True:
             self._wake.clear()
-            next_due = await self._guarded()
+            next_at = await self._guarded()
             wait_s = SAFETY_S
-            if next_due is not None:
-                wait_s = min(wait_s, max(0.0, (next_due - clock.ms()) / 1000))
+            if next_at is not None:
+                wait_s = min(wait_s, max(0.0, (next_at - clock.ms()) / 1000))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
@@ -152,7 +153,7 @@ class Worker:
             logger.exception("queue.turn_failed")
         else:
             self.storage_full = False
-            return turned.next_due
+            return turned.next_at
         return clock.ms() + round(TROUBLE_S * 1000)
 
     async def _turn(self) -> Turned:
@@ -164,6 +165,8 @@ class Worker:
         ask = Ask(
             worker=self.id,
             handlers=self.handlers,
+            rate_keys=self._rate_keys,
+            registry=self._registry,
             ends=ends,
             said=said,
             busy=busy,
@@ -211,6 +214,7 @@ class Worker:
             notes=self._notes,
             children=self._pulse.children,
             data_dir=self._data_dir,
+            rates=self._registry.rates,
         )
         run = Run(row, self.handlers[row.type], ctx, claimed.timeout_s, self._redact)
         if self.draining:
