@@ -147,10 +147,11 @@ class ApswEngine(Engine[Tx]):
         seen = await writer.look(_data_version)
         while True:
             await asyncio.sleep(FOREIGN_CHECK_S)
-            version = await writer.look(_data_version)
-            if version != seen:
-                seen = version
-                self.feed.deliver_foreign()
+            with contextlib.suppress(apsw.Error):  # trouble with the disk: look again
+                version = await writer.look(_data_version)
+                if version != seen:
+                    seen = version
+                    self.feed.deliver_foreign()
 
     # ---- what Piccolo asks for ----
 
