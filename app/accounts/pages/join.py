@@ -18,7 +18,7 @@ from app.accounts.pages.replies import (
 from app.accounts.service import redeem, users
 from app.accounts.service.redeem import Gone
 from app.core.errors import AppError, Invalid, NotFound
-from app.web import auth, forms
+from app.web import auth, cookies, forms
 from app.web.auth import WebRequest
 from app.web.pages import page, redirect
 
@@ -83,7 +83,7 @@ class JoinPages(Controller):
         except REFUSALS as error:
             return await _join_again(request, secret, error, posted)
         response = welcome(request, entered)
-        auth.clear_cookie(response, request, auth.JOIN)
+        cookies.clear_cookie(response, request, cookies.JOIN)
         return response
 
 
@@ -106,7 +106,7 @@ def _join_page(
         form=form,
     )
     if isinstance(refusal, Gone | NotFound):
-        auth.clear_cookie(response, request, auth.JOIN)
+        cookies.clear_cookie(response, request, cookies.JOIN)
     return response
 
 
@@ -143,10 +143,10 @@ async def _take_code(request: WebRequest, posted: forms.Form) -> Response[str]:
 
 
 def _secret(request: WebRequest) -> str | None:
-    return auth.read_signed_cookie(request, auth.JOIN, JOIN_S)
+    return cookies.read_signed_cookie(request, cookies.JOIN, JOIN_S)
 
 
 def _keep(request: WebRequest, secret: str) -> Response[str]:
     response = redirect(request, url(request, "join"))
-    auth.set_signed_cookie(response, request, auth.JOIN, secret, JOIN_S)
+    cookies.set_signed_cookie(response, request, cookies.JOIN, secret, JOIN_S)
     return response
