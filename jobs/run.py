@@ -32,6 +32,7 @@ log = structlog.get_logger("jobs")
 
 CANCEL_GRACE_S = 5.0  # for a handler to end by itself before it is interrupted
 STUCK_S = 10.0  # for an interrupted one to end; then its slot is written off
+ALONE_MS = 60_000  # so long a job that killed a worker runs alone: it shows soon, or is long work
 GIVE_BACK_S = 3.0  # the same during a shutdown, which must be done before the supervisor kills us
 NEWER_DELAY_MS = 5 * 60 * 1000
 BROKEN_DELAY_MS = 60 * 1000

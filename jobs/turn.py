@@ -8,7 +8,7 @@ import apsw
 import msgspec
 
 from db.connection import Row, fetch
-from jobs import log, rates
+from jobs import history, log, rates
 from jobs.claim import Failed, Fence, PutBack, claim, finish
 from jobs.ending import End, apply
 from jobs.insert import Duplicate, SerialBacklogFull
@@ -46,6 +46,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     rate_keys: Mapping[str, str | None]
     ends: Sequence[End]
     said: log.Pending
+    tally: history.Cells
     busy: Counter[Lane]
     alone: bool
     claiming: bool
@@ -67,6 +68,7 @@ class Turned(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     claimed: list[Claimed]
+    ended: list[tuple[End, Job]]
     mine: dict[Fence, bool]
     next_at: int | None
 
@@ -108,8 +110,8 @@ class Room:
 def turn(connection: apsw.Connection, ask: Ask) -> Turned:
     """Write ends and log lines, claim up to the free slots. Runs on the writer's thread."""
     log.write(connection, ask.said)
-    for end in ask.ends:
-        _apply(connection, end, ask.now)
+    history.write(connection, ask.tally)
+    ended = [(end, row) for end in ask.ends if (row := _apply(connection, end, ask.now))]
     next_fire = fire_due(connection, ask.registry, ask.now)
     settings = fetch(connection, _SETTINGS)[0]
     overrides = {row["type"]: row for row in fetch(connection, _TYPES)}
@@ -124,18 +126,19 @@ def turn(connection: apsw.Connection, ask: Ask) -> Turned:
     due = fetch(connection, _NEXT_DUE, (ask.now,))
     moments = [due[0]["runAt"] if due else None, next_fire, opens]
     next_at = min((moment for moment in moments if moment is not None), default=None)
-    return Turned(claimed=claimed, mine=mine, next_at=next_at)
+    return Turned(claimed=claimed, ended=ended, mine=mine, next_at=next_at)
 
 
-def _apply(connection: apsw.Connection, end: End, now: int) -> None:
+def _apply(connection: apsw.Connection, end: End, now: int) -> Job | None:
     """Write one end; if what should follow cannot be enqueued, the attempt has failed instead."""
     try:
         with connection:
-            apply(connection, end, now)
+            row = apply(connection, end, now)
     except (Duplicate, SerialBacklogFull, apsw.ConstraintError) as error:
         failure = judge(error)
         verb = Failed(str(error), failure.code, retryable=True, delay_ms=60_000)
-        apply(connection, End(end.fence, verb, end.started_at), now)
+        row = apply(connection, End(end.fence, verb, end.started_at), now)
+    return row
 
 
 def _claim(
