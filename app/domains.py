@@ -14,11 +14,26 @@ from app.accounts.pages.invites import InvitePages
 from app.accounts.pages.join import JoinPages
 from app.core.area import DescribeArea
 from app.core.live import Noun
+from app.firmware import jobs as firmware_jobs
+from app.firmware.pages.admin import FirmwareAdminPages
+from app.firmware.pages.devices import FirmwareDevicePages
+from app.firmware.pages.files import FirmwareFilePages
+from app.firmware.pages.lookup import FirmwareLookupPages
+from app.firmware.pages.queries import FirmwareQueryPages
+from app.firmware.pages.repository import FirmwarePages
+from app.firmware.pages.repository import describe as describe_firmware
 from app.ops.pages import PAGES as OPS_PAGES
 from app.tickets import jobs as tickets_jobs
-from app.tickets.pages import TicketPages, describe
+from app.tickets.pages.choices import TicketSettingsPages
+from app.tickets.pages.devices import DevicePages
+from app.tickets.pages.history import TicketHistoryPages
+from app.tickets.pages.mine import TicketPages, describe
+from app.tickets.pages.overview import TicketAdminPages
+from app.tickets.pages.people import TicketPeoplePages
+from app.tickets.pages.portal import TicketPortalPages
 from app.web.pages import NavItem
 from db.tables import accounts as accounts_tables
+from db.tables import firmware as firmware_tables
 from db.tables import queue as queue_tables
 from db.tables import tickets as tickets_tables
 
@@ -73,15 +88,48 @@ DOMAINS = (
     Domain(
         name="tickets",
         title=_("Semester tickets"),
-        pages=(TicketPages,),
+        pages=(
+            *(TicketPages, TicketSettingsPages, TicketHistoryPages, DevicePages),
+            *(TicketAdminPages, TicketPeoplePages, TicketPortalPages),
+        ),
         jobs=tickets_jobs,
         tables=tickets_tables.TABLES,
         area=describe,
-        nav=(NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets"),),
+        nav=(
+            NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets"),
+            NavItem("tickets_admin", _("Tickets, all"), "/admin/tickets", "ticket", "admin"),
+        ),
         live={
             "tickets": Noun("ticket", owner="user_id", to="owner"),
             "ticket_download_history": Noun("attempt", "tickets", owner="user_id", to="owner"),
             "user_credentials": Noun("login", "tickets", owner="user_id", to="owner"),
+        },
+    ),
+    Domain(
+        name="firmware",
+        title=_("Firmware"),
+        pages=(
+            FirmwarePages,
+            FirmwareFilePages,
+            FirmwareLookupPages,
+            FirmwareDevicePages,
+            FirmwareQueryPages,
+            FirmwareAdminPages,
+        ),
+        jobs=firmware_jobs,
+        tables=firmware_tables.TABLES,
+        area=describe_firmware,
+        nav=(
+            NavItem("firmware", _("Firmware"), "/firmware", "firmware", "user:firmware"),
+            NavItem(
+                "firmware_admin", _("Firmware settings"), "/admin/firmware", "firmware", "admin"
+            ),
+        ),
+        live={
+            "firmware": Noun("firmware", domain="firmware"),
+            "firmware_devices": Noun("firmware_device", owner="user_id", to="owner"),
+            "firmware_requests": Noun("firmware_request", owner="user_id", to="owner"),
+            "imei_log": Noun("imei_log", owner="user_id", to="owner"),
         },
     ),
 )
