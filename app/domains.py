@@ -8,14 +8,16 @@ from litestar import Controller
 from piccolo.table import Table
 
 from app.accounts import jobs as accounts_jobs
-from app.accounts.pages.account import AccountPages
-from app.accounts.pages.doors import SetupPages, SignInPages
-from app.accounts.pages.invites import InvitePages
-from app.accounts.pages.join import JoinPages
+from app.accounts.api import PeopleApi
+from app.accounts.pages.rooms import PAGES as ACCOUNT_PAGES
+from app.accounts.service.closing import ExportAccount
+from app.accounts.service.users import OnAccountClosed
 from app.core.area import DescribeArea
 from app.core.live import Noun
+from app.ops.api import JobApi
 from app.ops.pages import PAGES as OPS_PAGES
 from app.tickets import jobs as tickets_jobs
+from app.tickets.api import TicketApi
 from app.tickets.pages import TicketPages, describe
 from app.web.pages import NavItem
 from db.tables import accounts as accounts_tables
@@ -35,6 +37,9 @@ class Domain:
     nav: tuple[NavItem, ...] = ()
     live: Mapping[str, Noun] = field(default_factory=dict)
     area: DescribeArea | None = None
+    api: tuple[type[Controller], ...] = ()
+    on_account_closed: OnAccountClosed | None = None
+    export_account: ExportAccount | None = None
 
 
 def _(text: str) -> str:
@@ -46,13 +51,20 @@ CORE = (
     Domain(
         name="accounts",
         title=_("Accounts"),
-        pages=(SignInPages, SetupPages, JoinPages, InvitePages, AccountPages),
+        pages=ACCOUNT_PAGES,
+        api=(PeopleApi,),
         jobs=accounts_jobs,
         tables=accounts_tables.TABLES,
-        nav=(NavItem("invites", _("Invites"), "/admin/invites", "invite", "admin"),),
+        nav=(
+            NavItem("users", _("People"), "/admin/users", "people", "admin"),
+            NavItem("invites", _("Invites"), "/admin/invites", "invite", "admin"),
+            NavItem("audit", _("Audit log"), "/admin/audit", "audit", "admin"),
+            NavItem("vault", _("Vault"), "/admin/vault", "key", "admin"),
+        ),
         live={
             "users": Noun("user", to="admin"),
             "invite_tokens": Noun("invite", plural="invites", to="admin"),
+            "sessions": Noun("session", plural="sessions", owner="userId", to="owner"),
             "notifications": Noun("notification", owner="user_id", to="owner"),
         },
     ),
@@ -60,6 +72,7 @@ CORE = (
         name="ops",
         title=_("Operations"),
         pages=OPS_PAGES,
+        api=(JobApi,),
         tables=queue_tables.TABLES,
         nav=(NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin"),),
         live={
@@ -74,6 +87,7 @@ DOMAINS = (
         name="tickets",
         title=_("Semester tickets"),
         pages=(TicketPages,),
+        api=(TicketApi,),
         jobs=tickets_jobs,
         tables=tickets_tables.TABLES,
         area=describe,

@@ -18,7 +18,7 @@ from app.core.errors import AppError
 from app.core.lock import AlreadyRunning
 from app.core.logs import log
 from app.core.ring import VaultError
-from app.core.settings import Settings
+from app.core.settings import BadSetting, Settings
 from db.migrate import MigrationError
 
 AGAIN, CONFIG = 75, 78
@@ -76,7 +76,7 @@ def serve(settings: Settings) -> int:
             runner.run(_serve(app, Server(config, app), sockets))
     except AlreadyRunning as error:
         return _refuse(f"{settings.data_dir}: {error}", AGAIN)
-    except (MigrationError, VaultError, AppError) as error:
+    except (MigrationError, VaultError, AppError, BadSetting) as error:
         return _refuse(str(error), CONFIG)
     except OSError as error:
         return _refuse(f"{error.filename or settings.data_dir}: {error.strerror}", CONFIG)
