@@ -90,9 +90,9 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
         [domain.on_account_closed for domain in domains.ALL if domain.on_account_closed],
         {domain.name: domain.export_account for domain in domains.ALL if domain.export_account},
     )
-    known = auth.SessionMiddleware(litestar, sessions.read_session)
-    programs = BearerMiddleware(known, tokens.read_token)
-    guarded = Origin(programs, on_refused=_note_refusal, public_url=start.public_url)
+    programs = BearerMiddleware(litestar, tokens.read_token)
+    known = auth.SessionMiddleware(programs, sessions.read_session)
+    guarded = Origin(known, on_refused=_note_refusal, public_url=start.public_url)
     named = Hosts(guarded, start.allowed_hosts)
     return App(start, litestar, Headers(named, start.trusted_proxies))
 

@@ -25,7 +25,9 @@ BATCH = 200
 class Progress(Protocol):
     """What a run tells about itself; the queue's context is one."""
 
-    async def progress(self, percent: int | None = None, message: str | None = None) -> None: ...
+    async def progress(
+        self, done: float, total: float | None = None, message: str | None = None
+    ) -> None: ...
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +110,7 @@ async def reseal_all(ctx: Progress | None = None) -> dict[str, int]:
                 break
             after = rows[-1].row_id
         if ctx is not None:
-            await ctx.progress(100 * (number + 1) // len(places))
+            await ctx.progress(number + 1, len(places))
     await afailpoint("vault_before_retire")
     return {"resealed": done, "unreadable": stuck}
 

@@ -136,7 +136,7 @@ SIGNED_IN = f"__Host-holdfast={TOKEN}"
         (None, (200, 200, 303, 303, 303, 303, 401)),
         (Visit(auth_level=0), (200, 200, 303, 303, 303, 303, 401)),
         (Visit(), (200, 303, 200, 200, 404, 403, 401)),
-        (Visit(role="admin", domains=()), (200, 303, 200, 404, 404, 200, 401)),
+        (Visit(role="admin", domains=(), reauth_at="now"), (200, 303, 200, 404, 404, 200, 401)),
     ],
     ids=["nobody", "half", "user", "admin"],
 )
