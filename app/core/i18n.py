@@ -88,8 +88,13 @@ def catalog(locale: str) -> NullTranslations:
 
 def _(message: str, **values: Any) -> str:
     """The message in the reader's language; `values` fill its `%(name)s` places."""
-    text = catalog(current()).gettext(message) if message else ""
+    text = _text(current(), message) if message else ""
     return text % values if values else text
+
+
+@lru_cache(maxsize=8192)
+def _text(locale: str, message: str) -> str:
+    return catalog(locale).gettext(message)
 
 
 def ngettext(one: str, many: str, n: int, **values: Any) -> str:
