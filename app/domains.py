@@ -8,10 +8,10 @@ from litestar import Controller
 from piccolo.table import Table
 
 from app.accounts import jobs as accounts_jobs
-from app.accounts.pages.account import AccountPages
-from app.accounts.pages.doors import SetupPages, SignInPages
-from app.accounts.pages.invites import InvitePages
-from app.accounts.pages.join import JoinPages
+from app.accounts.api import PeopleApi
+from app.accounts.pages.rooms import PAGES as ACCOUNT_PAGES
+from app.accounts.service.closing import ExportAccount
+from app.accounts.service.users import OnAccountClosed
 from app.core.area import DescribeArea
 from app.core.live import Noun
 from app.firmware import jobs as firmware_jobs
@@ -22,8 +22,10 @@ from app.firmware.pages.lookup import FirmwareLookupPages
 from app.firmware.pages.queries import FirmwareQueryPages
 from app.firmware.pages.repository import FirmwarePages
 from app.firmware.pages.repository import describe as describe_firmware
+from app.ops.api import JobApi
 from app.ops.pages import PAGES as OPS_PAGES
 from app.tickets import jobs as tickets_jobs
+from app.tickets.api import TicketApi
 from app.tickets.pages.choices import TicketSettingsPages
 from app.tickets.pages.devices import DevicePages
 from app.tickets.pages.history import TicketHistoryPages
@@ -50,6 +52,9 @@ class Domain:
     nav: tuple[NavItem, ...] = ()
     live: Mapping[str, Noun] = field(default_factory=dict)
     area: DescribeArea | None = None
+    api: tuple[type[Controller], ...] = ()
+    on_account_closed: OnAccountClosed | None = None
+    export_account: ExportAccount | None = None
 
 
 def _(text: str) -> str:
@@ -61,13 +66,20 @@ CORE = (
     Domain(
         name="accounts",
         title=_("Accounts"),
-        pages=(SignInPages, SetupPages, JoinPages, InvitePages, AccountPages),
+        pages=ACCOUNT_PAGES,
+        api=(PeopleApi,),
         jobs=accounts_jobs,
         tables=accounts_tables.TABLES,
-        nav=(NavItem("invites", _("Invites"), "/admin/invites", "invite", "admin"),),
+        nav=(
+            NavItem("users", _("People"), "/admin/users", "people", "admin"),
+            NavItem("invites", _("Invites"), "/admin/invites", "invite", "admin"),
+            NavItem("audit", _("Audit log"), "/admin/audit", "audit", "admin"),
+            NavItem("vault", _("Vault"), "/admin/vault", "key", "admin"),
+        ),
         live={
             "users": Noun("user", to="admin"),
             "invite_tokens": Noun("invite", plural="invites", to="admin"),
+            "sessions": Noun("session", plural="sessions", owner="userId", to="owner"),
             "notifications": Noun("notification", owner="user_id", to="owner"),
         },
     ),
@@ -75,6 +87,7 @@ CORE = (
         name="ops",
         title=_("Operations"),
         pages=OPS_PAGES,
+        api=(JobApi,),
         tables=queue_tables.TABLES,
         nav=(NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin"),),
         live={
@@ -92,6 +105,7 @@ DOMAINS = (
             *(TicketPages, TicketSettingsPages, TicketHistoryPages, DevicePages),
             *(TicketAdminPages, TicketPeoplePages, TicketPortalPages),
         ),
+        api=(TicketApi,),
         jobs=tickets_jobs,
         tables=tickets_tables.TABLES,
         area=describe,

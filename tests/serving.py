@@ -306,6 +306,7 @@ def admin_env(folder: Path) -> dict[str, str]:
         "HOLDFAST_ADMIN_LOGIN": ADMIN,
         "HOLDFAST_ADMIN_PASSWORD_FILE": str(file),
         "HOLDFAST_ACCOUNTS_ARGON2_PRESET": "small",
+        "HOLDFAST_RATE_ANONYMOUS": "0",
     }
 
 

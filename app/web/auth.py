@@ -291,7 +291,7 @@ def ask_to_confirm(request: Request[Any, Any, Any], _: ConfirmNeeded) -> Respons
         wanted = _root(request.scope) + _path(request.scope) + (f"?{query}" if query else "")
         return redirect(request, f"{url}?next={quote(safe_next(wanted), safe='/')}")
     here = request.headers.get("HX-Current-URL") or request.headers.get("Referer", "")
-    back = quote(safe_next(urlsplit(here).path), safe="/")
+    back = quote(safe_next(urlsplit(str(here)).path), safe="/")
     if request.method == "GET":
         headers = {"HX-Retarget": "#toasts", "HX-Reswap": "innerHTML", "Vary": "HX-Request"}
         return page(
@@ -324,7 +324,12 @@ def safe_next(value: str) -> str:
 
 def client_ip(request: Connection) -> str:
     """The address of the caller; behind trusted proxies the one they report. May be empty."""
-    client = request.scope.get("client")
+    return client_ip_of(request.scope)
+
+
+def client_ip_of(scope: Scope) -> str:
+    """The same for a middleware."""
+    client = scope.get("client")
     if not client:
         return ""
     try:

@@ -249,9 +249,9 @@ def _parts(root: str) -> Any:
 def _icon(root: str, name: str, small: bool = False) -> Markup:
     size = " icon--small" if small else ""
     address = f"{asset('icons.svg', root)}#{name}"
-    return Markup(
-        '<svg class="icon{}" aria-hidden="true"><use href="{}"></use></svg>'
-    ).format(size, address)
+    return Markup('<svg class="icon{}" aria-hidden="true"><use href="{}"></use></svg>').format(
+        size, address
+    )
 
 
 @lru_cache(maxsize=2048)

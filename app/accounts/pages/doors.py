@@ -13,13 +13,13 @@ from app.accounts.pages.replies import (
     half_way,
     known_here,
     remember_here,
-    url,
     welcome,
 )
 from app.accounts.service import sessions, setup, signin
 from app.core.errors import AppError, NotFound
 from app.web import auth, cookies, forms
 from app.web.auth import WebRequest
+from app.web.links import url
 from app.web.pages import page, redirect
 
 

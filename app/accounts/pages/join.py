@@ -6,20 +6,13 @@ import msgspec
 from litestar import Controller, Response, get, post
 from litestar.params import FromPath
 
-from app.accounts.pages.replies import (
-    REFUSALS,
-    TURNED_AWAY,
-    again,
-    caller,
-    retry_after,
-    url,
-    welcome,
-)
+from app.accounts.pages.replies import REFUSALS, TURNED_AWAY, again, caller, retry_after, welcome
 from app.accounts.service import redeem, users
 from app.accounts.service.redeem import Gone
 from app.core.errors import AppError, Invalid, NotFound
 from app.web import auth, cookies, forms
 from app.web.auth import WebRequest
+from app.web.links import url
 from app.web.pages import page, redirect
 
 JOIN_S = 30 * 60

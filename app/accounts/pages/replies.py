@@ -17,6 +17,7 @@ from app.accounts.service.throttle import Throttled
 from app.core.errors import AppError, Conflict, Invalid, NotFound
 from app.web import auth, cookies
 from app.web.auth import WebRequest
+from app.web.links import url
 from app.web.pages import page, redirect
 
 KNOWN_S = 180 * 86400
@@ -35,23 +36,6 @@ def caller(request: WebRequest) -> Caller:
         user_agent=request.headers.get("User-Agent", ""),
         token=cookies.session_token(request),
     )
-
-
-def url(request: WebRequest, name: str, **values: Any) -> str:
-    """The path of a route, below the subpath if there is one."""
-    root = str(request.scope.get("root_path", "")).rstrip("/")
-    return root + request.app.route_reverse(name, **values)
-
-
-def absolute(request: WebRequest, name: str, **values: Any) -> str:
-    """For links that are passed on.
-
-    Below the public address if there is one, else as this page was asked for.
-    """
-    public: str = request.app.state.settings.public_url
-    if public:
-        return public + request.app.route_reverse(name, **values)
-    return f"{request.url.scheme}://{request.url.netloc}{url(request, name, **values)}"
 
 
 def again(

@@ -8,19 +8,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
 from app.accounts.pages.qr import draw
-from app.accounts.pages.replies import (
-    REFUSALS,
-    again,
-    caller,
-    known_here,
-    remember_here,
-    url,
-)
+from app.accounts.pages.replies import REFUSALS, again, caller, known_here, remember_here
 from app.accounts.service import confirming, factors, totp
 from app.accounts.service.factors import CodeRefused, StepOver
 from app.core.errors import AppError, NotFound
 from app.web import auth, cookies, forms
 from app.web.auth import Principal, WebRequest
+from app.web.links import url
 from app.web.pages import page, redirect
 
 

@@ -7,13 +7,14 @@ from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 
 from app.accounts.pages.qr import draw
-from app.accounts.pages.replies import REFUSALS, again, caller, url
+from app.accounts.pages.replies import REFUSALS, again, caller
 from app.accounts.pages.second import codes_page
 from app.accounts.service import factors, security, totp
 from app.core.errors import AppError
 from app.core.i18n import _
 from app.web import cookies, forms
 from app.web.auth import SignInNeeded, WebRequest
+from app.web.links import url
 from app.web.pages import page, redirect
 
 BLOCKS = ("security_app", "security_codes")

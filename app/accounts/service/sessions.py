@@ -33,6 +33,12 @@ SELECT s.id, s.userId, s.tokenHash, s.expiresAt, s.createdAt, s.lastSeenAt, s.ro
        (SELECT value FROM configuration WHERE key = 'domains.enabled') AS enabled
 FROM sessions s JOIN users u ON u.id = s.userId LEFT JOIN userSettings p ON p.userId = s.userId
 """
+_OWNER = """
+SELECT '' AS id, u.id AS userId, 1 AS authLevel, NULL AS reauthAt, 0 AS remember, u.login, u.role,
+       u.flags, u.locale, u.is_active, u.deleted_at, p.theme, p.timeZone,
+       (SELECT value FROM configuration WHERE key = 'domains.enabled') AS enabled
+FROM users u LEFT JOIN userSettings p ON p.userId = u.id
+"""
 _READ = f"""{_SELECT}
 WHERE s.tokenHash = :hash OR (s.prevTokenHash = :hash AND s.prevValidUntil > :now)
 """
@@ -173,6 +179,14 @@ async def renew(session_id: str, *, auth_level: int = 0) -> tuple[str, bool]:
 async def end_pending(session_id: str) -> None:
     """End a session that still waits for its second factor."""
     await DB.execute("DELETE FROM sessions WHERE id = ? AND authLevel = 0", (session_id,))
+
+
+async def read_owner(user_id: str) -> Visit | None:
+    """A person as a session of theirs would find them, for a token that acts in their name."""
+    row = await DB.one(f"{_OWNER} WHERE u.id = ?", (user_id,))
+    if row is None or not row["is_active"] or row["deleted_at"]:
+        return None
+    return _visit(row, None)
 
 
 async def end_session(session_id: str, *, ip: str = "") -> None:

@@ -17,6 +17,7 @@ from app.core import vault
 from app.core.errors import AppError
 from app.web import auth, cookies
 from app.web.auth import WebRequest
+from db import clock as time
 from db.clock import FakeClock
 from db.engine import ApswEngine
 
@@ -136,7 +137,10 @@ SIGNED_IN = f"__Host-holdfast={TOKEN}"
         (None, (200, 200, 303, 303, 303, 303, 401)),
         (Visit(auth_level=0), (200, 200, 303, 303, 303, 303, 401)),
         (Visit(), (200, 303, 200, 200, 404, 403, 401)),
-        (Visit(role="admin", domains=()), (200, 303, 200, 404, 404, 200, 401)),
+        (
+            Visit(role="admin", domains=(), reauth_at=time.text()),
+            (200, 303, 200, 404, 404, 200, 401),
+        ),
     ],
     ids=["nobody", "half", "user", "admin"],
 )
