@@ -16,7 +16,8 @@ from app.core import audit, files, live, logs, paths, settings, vault
 from app.core.lock import Lock
 from app.core.settings import Settings
 from app.demo.run import running_demo
-from app.web import assets, auth, errors, health, pages, sse
+from app.ops.shell import get_shell
+from app.web import assets, auth, errors, health, offline, pages, sse
 from app.web.headers import Headers
 from app.web.origin import Origin
 from db import changes, migrate
@@ -60,7 +61,13 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
             yield
 
     litestar = Litestar(
-        route_handlers=[*routes, *health.ROUTES, assets.serve_asset, sse.live],
+        route_handlers=[
+            *routes,
+            *health.ROUTES,
+            *offline.ROUTES,
+            assets.serve_asset,
+            sse.live,
+        ],
         dependencies={"user_id": Provide(auth.provide_user_id)},
         exception_handlers=errors.EXCEPTION_HANDLERS,
         template_config=pages.template_config(),
@@ -74,6 +81,8 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
             {
                 "settings": start,
                 "nav": [item for domain in domains.ALL for item in domain.nav],
+                "shell": get_shell,
+                "finders": [(domain.title, domain.find) for domain in domains.ALL if domain.find],
                 "areas": [domain.area for domain in domains.ALL if domain.area],
                 "demo": start.demo,
                 "reload_principal": _reload_principal,

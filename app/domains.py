@@ -12,9 +12,11 @@ from app.accounts.pages.account import AccountPages
 from app.accounts.pages.doors import SetupPages, SignInPages
 from app.accounts.pages.invites import InvitePages
 from app.accounts.pages.join import JoinPages
-from app.core.area import DescribeArea
+from app.core.area import DescribeArea, FindRows
 from app.core.live import Noun
 from app.ops.pages import PAGES as OPS_PAGES
+from app.ops.shell import find_jobs
+from app.ops.shell_pages import PAGES as SHELL_PAGES
 from app.tickets import jobs as tickets_jobs
 from app.tickets.pages import TicketPages, describe
 from app.web.pages import NavItem
@@ -35,6 +37,7 @@ class Domain:
     nav: tuple[NavItem, ...] = ()
     live: Mapping[str, Noun] = field(default_factory=dict)
     area: DescribeArea | None = None
+    find: FindRows | None = None
 
 
 def _(text: str) -> str:
@@ -49,7 +52,7 @@ CORE = (
         pages=(SignInPages, SetupPages, JoinPages, InvitePages, AccountPages),
         jobs=accounts_jobs,
         tables=accounts_tables.TABLES,
-        nav=(NavItem("invites", _("Invites"), "/admin/invites", "invite", "admin"),),
+        nav=(NavItem("invites", _("Invites"), "/admin/invites", "invite", "admin", "i"),),
         live={
             "users": Noun("user", to="admin"),
             "invite_tokens": Noun("invite", plural="invites", to="admin"),
@@ -58,10 +61,11 @@ CORE = (
     ),
     Domain(
         name="ops",
-        title=_("Operations"),
-        pages=OPS_PAGES,
+        title=_("Jobs"),
+        pages=OPS_PAGES + SHELL_PAGES,
+        find=find_jobs,
         tables=queue_tables.TABLES,
-        nav=(NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin"),),
+        nav=(NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin", "q"),),
         live={
             "queueJobs": Noun("job", plural="jobs", owner="ownerUserId", to="owner"),
             "queueSettings": Noun("queue", plural="queue", to="admin"),
@@ -77,7 +81,7 @@ DOMAINS = (
         jobs=tickets_jobs,
         tables=tickets_tables.TABLES,
         area=describe,
-        nav=(NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets"),),
+        nav=(NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets", "t"),),
         live={
             "tickets": Noun("ticket", owner="user_id", to="owner"),
             "ticket_download_history": Noun("attempt", "tickets", owner="user_id", to="owner"),

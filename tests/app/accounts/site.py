@@ -17,7 +17,8 @@ from app.accounts.pages.invites import InvitePages
 from app.accounts.pages.join import JoinPages
 from app.accounts.service import sessions
 from app.core import settings
-from app.web import auth, errors, pages
+from app.ops.shell_pages import PAGES as SHELL_PAGES
+from app.web import auth, errors, offline, pages
 from app.web.auth import WebRequest
 
 PAGES = (SignInPages, SetupPages, JoinPages, InvitePages, AccountPages)
@@ -45,7 +46,7 @@ def live() -> str:
 def make_app(data_dir: Path, *more: Any, **env: str) -> Litestar:
     chosen = settings.load({"data_dir": data_dir}, {"HOLDFAST_LOG_LEVEL": "error", **env})
     return Litestar(
-        route_handlers=[*PAGES, dashboard, my_jobs, live, *more],
+        route_handlers=[*PAGES, *SHELL_PAGES, *offline.ROUTES, dashboard, my_jobs, live, *more],
         middleware=[DefineMiddleware(auth.SessionMiddleware, read=sessions.read_session)],
         guards=[auth.guard],
         dependencies={"user_id": Provide(auth.provide_user_id)},
