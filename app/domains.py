@@ -12,7 +12,7 @@ from app.accounts.api import PeopleApi
 from app.accounts.pages.rooms import PAGES as ACCOUNT_PAGES
 from app.accounts.service.closing import ExportAccount
 from app.accounts.service.users import OnAccountClosed
-from app.core.area import DescribeArea
+from app.core.area import DescribeArea, FindRows
 from app.core.live import Noun
 from app.firmware import jobs as firmware_jobs
 from app.firmware.pages.admin import FirmwareAdminPages
@@ -24,6 +24,8 @@ from app.firmware.pages.repository import FirmwarePages
 from app.firmware.pages.repository import describe as describe_firmware
 from app.ops.api import JobApi
 from app.ops.pages import PAGES as OPS_PAGES
+from app.ops.shell import find_jobs
+from app.ops.shell_pages import PAGES as SHELL_PAGES
 from app.tickets import jobs as tickets_jobs
 from app.tickets.api import TicketApi
 from app.tickets.pages.choices import TicketSettingsPages
@@ -55,6 +57,7 @@ class Domain:
     api: tuple[type[Controller], ...] = ()
     on_account_closed: OnAccountClosed | None = None
     export_account: ExportAccount | None = None
+    find: FindRows | None = None
 
 
 def _(text: str) -> str:
@@ -72,7 +75,7 @@ CORE = (
         tables=accounts_tables.TABLES,
         nav=(
             NavItem("users", _("People"), "/admin/users", "people", "admin"),
-            NavItem("invites", _("Invites"), "/admin/invites", "invite", "admin"),
+            NavItem("invites", _("Invites"), "/admin/invites", "invite", "admin", "i"),
             NavItem("audit", _("Audit log"), "/admin/audit", "audit", "admin"),
             NavItem("vault", _("Vault"), "/admin/vault", "key", "admin"),
         ),
@@ -85,11 +88,12 @@ CORE = (
     ),
     Domain(
         name="ops",
-        title=_("Operations"),
-        pages=OPS_PAGES,
+        title=_("Jobs"),
+        pages=OPS_PAGES + SHELL_PAGES,
         api=(JobApi,),
+        find=find_jobs,
         tables=queue_tables.TABLES,
-        nav=(NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin"),),
+        nav=(NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin", "q"),),
         live={
             "queueJobs": Noun("job", plural="jobs", owner="ownerUserId", to="owner"),
             "queueSettings": Noun("queue", plural="queue", to="admin"),
@@ -110,7 +114,7 @@ DOMAINS = (
         tables=tickets_tables.TABLES,
         area=describe,
         nav=(
-            NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets"),
+            NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets", "t"),
             NavItem("tickets_admin", _("Tickets, all"), "/admin/tickets", "ticket", "admin"),
         ),
         live={
