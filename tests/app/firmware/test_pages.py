@@ -70,7 +70,8 @@ async def test_an_unknown_model_says_so_and_offers_other_regions(house_of: House
     await browser.post("/firmware/lookup", data={"model": "SM-NONE", "csc": "DBT"})
 
     async def failed() -> bool:
-        return await DB.value("SELECT state FROM queueJobs WHERE type = 'firmware.check'") == "failed"
+        sql = "SELECT state FROM queueJobs WHERE type = 'firmware.check'"
+        return bool(await DB.value(sql) == "failed")
 
     await site.until(failed)
     page = (await browser.get("/firmware/lookup?model=SM-NONE&csc=DBT")).text
