@@ -17,7 +17,8 @@ from app.core.errors import Invalid
 from app.core.lock import Lock
 from app.core.settings import BadSetting, Settings
 from app.demo.run import running_demo
-from app.web import assets, auth, errors, health, openapi, pages, sse
+from app.ops.shell import get_shell
+from app.web import assets, auth, errors, health, offline, openapi, pages, sse
 from app.web.bearer import BearerMiddleware
 from app.web.headers import Headers
 from app.web.hosts import Hosts
@@ -64,7 +65,14 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
             yield
 
     litestar = Litestar(
-        route_handlers=[*routes, *health.ROUTES, assets.serve_asset, sse.live, openapi.openapi],
+        route_handlers=[
+            *routes,
+            *health.ROUTES,
+            *offline.ROUTES,
+            assets.serve_asset,
+            sse.live,
+            openapi.openapi,
+        ],
         dependencies={"user_id": Provide(auth.provide_user_id)},
         exception_handlers=errors.EXCEPTION_HANDLERS,
         template_config=pages.template_config(),
@@ -78,6 +86,8 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
             {
                 "settings": start,
                 "nav": [item for domain in domains.ALL for item in domain.nav],
+                "shell": get_shell,
+                "finders": [(domain.title, domain.find) for domain in domains.ALL if domain.find],
                 "areas": [domain.area for domain in domains.ALL if domain.area],
                 "demo": start.demo,
                 "reload_principal": auth.reloader(sessions.read_by_id),

@@ -12,15 +12,32 @@ from app.accounts.api import PeopleApi
 from app.accounts.pages.rooms import PAGES as ACCOUNT_PAGES
 from app.accounts.service.closing import ExportAccount
 from app.accounts.service.users import OnAccountClosed
-from app.core.area import DescribeArea
+from app.core.area import DescribeArea, FindRows
 from app.core.live import Noun
+from app.firmware import jobs as firmware_jobs
+from app.firmware.pages.admin import FirmwareAdminPages
+from app.firmware.pages.devices import FirmwareDevicePages
+from app.firmware.pages.files import FirmwareFilePages
+from app.firmware.pages.lookup import FirmwareLookupPages
+from app.firmware.pages.queries import FirmwareQueryPages
+from app.firmware.pages.repository import FirmwarePages
+from app.firmware.pages.repository import describe as describe_firmware
 from app.ops.api import JobApi
 from app.ops.pages import PAGES as OPS_PAGES
+from app.ops.shell import find_jobs
+from app.ops.shell_pages import PAGES as SHELL_PAGES
 from app.tickets import jobs as tickets_jobs
 from app.tickets.api import TicketApi
-from app.tickets.pages import TicketPages, describe
+from app.tickets.pages.choices import TicketSettingsPages
+from app.tickets.pages.devices import DevicePages
+from app.tickets.pages.history import TicketHistoryPages
+from app.tickets.pages.mine import TicketPages, describe
+from app.tickets.pages.overview import TicketAdminPages
+from app.tickets.pages.people import TicketPeoplePages
+from app.tickets.pages.portal import TicketPortalPages
 from app.web.pages import NavItem
 from db.tables import accounts as accounts_tables
+from db.tables import firmware as firmware_tables
 from db.tables import queue as queue_tables
 from db.tables import tickets as tickets_tables
 
@@ -40,6 +57,7 @@ class Domain:
     api: tuple[type[Controller], ...] = ()
     on_account_closed: OnAccountClosed | None = None
     export_account: ExportAccount | None = None
+    find: FindRows | None = None
 
 
 def _(text: str) -> str:
@@ -57,7 +75,7 @@ CORE = (
         tables=accounts_tables.TABLES,
         nav=(
             NavItem("users", _("People"), "/admin/users", "people", "admin"),
-            NavItem("invites", _("Invites"), "/admin/invites", "invite", "admin"),
+            NavItem("invites", _("Invites"), "/admin/invites", "invite", "admin", "i"),
             NavItem("audit", _("Audit log"), "/admin/audit", "audit", "admin"),
             NavItem("vault", _("Vault"), "/admin/vault", "key", "admin"),
         ),
@@ -70,11 +88,12 @@ CORE = (
     ),
     Domain(
         name="ops",
-        title=_("Operations"),
-        pages=OPS_PAGES,
+        title=_("Jobs"),
+        pages=OPS_PAGES + SHELL_PAGES,
         api=(JobApi,),
+        find=find_jobs,
         tables=queue_tables.TABLES,
-        nav=(NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin"),),
+        nav=(NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin", "q"),),
         live={
             "queueJobs": Noun("job", plural="jobs", owner="ownerUserId", to="owner"),
             "queueSettings": Noun("queue", plural="queue", to="admin"),
@@ -86,16 +105,49 @@ DOMAINS = (
     Domain(
         name="tickets",
         title=_("Semester tickets"),
-        pages=(TicketPages,),
+        pages=(
+            *(TicketPages, TicketSettingsPages, TicketHistoryPages, DevicePages),
+            *(TicketAdminPages, TicketPeoplePages, TicketPortalPages),
+        ),
         api=(TicketApi,),
         jobs=tickets_jobs,
         tables=tickets_tables.TABLES,
         area=describe,
-        nav=(NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets"),),
+        nav=(
+            NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets", "t"),
+            NavItem("tickets_admin", _("Tickets, all"), "/admin/tickets", "ticket", "admin"),
+        ),
         live={
             "tickets": Noun("ticket", owner="user_id", to="owner"),
             "ticket_download_history": Noun("attempt", "tickets", owner="user_id", to="owner"),
             "user_credentials": Noun("login", "tickets", owner="user_id", to="owner"),
+        },
+    ),
+    Domain(
+        name="firmware",
+        title=_("Firmware"),
+        pages=(
+            FirmwarePages,
+            FirmwareFilePages,
+            FirmwareLookupPages,
+            FirmwareDevicePages,
+            FirmwareQueryPages,
+            FirmwareAdminPages,
+        ),
+        jobs=firmware_jobs,
+        tables=firmware_tables.TABLES,
+        area=describe_firmware,
+        nav=(
+            NavItem("firmware", _("Firmware"), "/firmware", "firmware", "user:firmware"),
+            NavItem(
+                "firmware_admin", _("Firmware settings"), "/admin/firmware", "firmware", "admin"
+            ),
+        ),
+        live={
+            "firmware": Noun("firmware", domain="firmware"),
+            "firmware_devices": Noun("firmware_device", owner="user_id", to="owner"),
+            "firmware_requests": Noun("firmware_request", owner="user_id", to="owner"),
+            "imei_log": Noun("imei_log", owner="user_id", to="owner"),
         },
     ),
 )

@@ -174,6 +174,11 @@
     if (summary && !summary.dataset.seen) { summary.dataset.seen = "1"; summary.focus(); }
     each(".toast[data-fades]:not([data-going])", (toast) => { toast.dataset.going = "1"; fade(toast); }, document.getElementById("toasts") || document);
     each(".list", count);
+    // A notice is shown once, and the next question asks for what came after it.
+    const after = document.getElementById("notice-after");
+    each("[data-notice]", (toast) => {
+      if (after && toast.dataset.notice > after.value) after.value = toast.dataset.notice;
+    }, document.getElementById("toasts") || document);
   }
   on("htmx:after:swap", () => settle());
   on("DOMContentLoaded", () => { settle(); stayAwake(); });

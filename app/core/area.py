@@ -1,6 +1,6 @@
-"""What a domain says of itself on the dashboard."""
+"""What a domain says of itself outside its own pages: dashboard, menu, search."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -20,4 +20,31 @@ class Area(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int | None = None
 
 
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
+    """One row that a search found, or one place to go. `url` starts at our own root."""
+
+    title: str
+    url: str
+    icon: str
+    text: str = ""
+    key: str = ""
+
+
+class Count(msgspec.Struct, frozen=True, kw_only=True):
+    """A number beside a place of the menu: what runs there, or what failed and waits for a look."""
+
+    number: int
+    failed: bool = False
+
+
+class Shell(msgspec.Struct, frozen=True, kw_only=True):
+    """What the frame around each page says of this moment. `newest`: the last notice there is."""
+
+    unread: int = 0
+    newest: str = ""
+    shortcuts: bool = True
+    counts: Mapping[str, Count] = {}
+
+
 DescribeArea = Callable[[Viewer], Awaitable[Area | None]]
+FindRows = Callable[[Viewer, str], Awaitable[list[Hit]]]

@@ -17,11 +17,26 @@ from app.core.errors import NotFound
 from app.core.paths import STATIC
 
 _TYPES = {
+    ".css": "text/css",
     ".js": "text/javascript",
     ".webmanifest": "application/manifest+json",
     ".svg": "image/svg+xml",
 }
 _FOREVER = "public, max-age=31536000, immutable"
+
+# One request for what every page needs. Sources stay files of their own; order matters.
+_SHEETS = (
+    *("layers", "reset", "tokens", "base", "shell", "buttons", "forms", "states", "tables"),
+    *("progress", "charts", "facts", "feedback", "utilities"),
+)
+_SCRIPTS = (
+    *("vendor/htmx.min.js", "vendor/hx-csp.min.js", "vendor/hx-sse.min.js"),
+    *("app.js", "keys.js", "offline.js"),
+)
+BUNDLES = {
+    "all.css": tuple(f"css/{sheet}.css" for sheet in _SHEETS),
+    "all.js": _SCRIPTS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +55,12 @@ def asset(path: str, root_path: str = "") -> str:
 
 
 def find(path: str) -> Asset:
-    """The file of that name below static/, read again when changed; KeyError if there is none."""
+    """The file of that name below static/, read again when changed; KeyError if there is none.
+
+    The names of BUNDLES are several files as one.
+    """
+    if path in BUNDLES:
+        return _join(path, tuple(find(part) for part in BUNDLES[path]))
     file = _names()[path]
     return _read(file, file.stat().st_mtime_ns)
 
@@ -62,6 +82,13 @@ def _read(file: Path, _changed: int) -> Asset:
         _TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     )
     return Asset(body, hashlib.sha256(body).hexdigest()[:8], kind)
+
+
+@lru_cache(maxsize=16)
+def _join(name: str, parts: tuple[Asset, ...]) -> Asset:
+    # A script ends where its file ends, also if its last line forgot the semicolon.
+    body = (b";\n" if name.endswith(".js") else b"\n").join(part.body.rstrip() for part in parts)
+    return Asset(body, hashlib.sha256(body).hexdigest()[:8], _TYPES[Path(name).suffix])
 
 
 @get("/static/{path:path}", name="static", opt={"access": "public"}, include_in_schema=False)

@@ -20,6 +20,7 @@ from litestar.template.config import TemplateConfig
 from markupsafe import Markup
 
 from app.core import i18n, vault
+from app.core.area import Shell
 from app.core.paths import TEMPLATES, version
 from app.web.assets import asset
 
@@ -42,6 +43,7 @@ class NavItem(NamedTuple):
     url: str
     icon: str
     access: str
+    key: str = ""  # `g` and this key lead there
 
 
 class Look(NamedTuple):
@@ -158,8 +160,14 @@ def may(user: Principal | None, access: str) -> bool:
 
 
 async def speak(request: WebRequest) -> None:
-    """Choose the language: `before_request` of the application, so that services speak it too."""
+    """Choose the language: `before_request` of the application, so that services speak it too.
+
+    For whole pages also ask what their frame says of this moment.
+    """
     _speak(request)
+    user, ask = request.scope.get("user"), request.app.state.get("shell")
+    if ask and user is not None and not is_fragment(request):
+        request.state.shell = await ask(user)
 
 
 class _Environment(Environment):
@@ -215,7 +223,7 @@ def kept(form: Any, name: str, default: Any = "") -> Any:
 def _given(request: WebRequest) -> dict[str, Any]:
     user, path = request.scope.get("user"), request.url.path
     look = _look(request)
-    nav: Iterable[tuple[str, str, str, str, str]] = getattr(request.app.state, "nav", ())
+    nav: Iterable[tuple[Any, ...]] = getattr(request.app.state, "nav", ())
     items = [NavItem(*item) for item in nav if may(user, item[4])]
     given = {
         "request": request,
@@ -232,9 +240,17 @@ def _given(request: WebRequest) -> dict[str, Any]:
         "insecure": request.url.scheme != "https"
         and request.url.hostname not in ("localhost", "127.0.0.1", "::1"),
         "flash": _flash(request),
+        "heard": _heard(request),
+        "shell": request.state.get("shell") or Shell(),
         "look_cookie": _cookie(request, LOOK),
     }
     return {**given, "ui": _parts(given["root"])}
+
+
+def _heard(request: WebRequest) -> str:
+    """The last word of the hub before this page was drawn; its stream goes on from there."""
+    hub = request.app.state.get("hub")
+    return f"{hub.boot}-{hub.number}" if hub else ""
 
 
 @lru_cache(maxsize=8)

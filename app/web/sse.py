@@ -30,8 +30,10 @@ Reload = Callable[[str], Awaitable[Principal | None]]
 async def live(scope: Scope, receive: Receive, send: Send) -> None:
     """Open the stream of a signed-in page.
 
-    `?at=` says which page looks, `Last-Event-ID` what it heard last. Nobody signed in hears `bye`,
-    with status 200, because the client would ask again for ever after a 401.
+    `?at=` says which page looks, `Last-Event-ID` what it heard last; before it heard anything
+    `?since=` says where the hub was when the page was drawn, so that nothing is lost in between.
+    Nobody signed in hears `bye`, with status 200, because the client would ask again for ever
+    after a 401.
     """
     request = WebRequest(scope, receive=receive, send=send)
     viewer = scope.get("user")
@@ -43,9 +45,10 @@ async def live(scope: Scope, receive: Receive, send: Send) -> None:
         return
     hub: Hub = scope["litestar_app"].state.hub
     reload: Reload = scope["litestar_app"].state.reload_principal
-    path = parse_qs(scope["query_string"].decode("latin-1")).get("at", [""])[0]
+    asked = parse_qs(scope["query_string"].decode("latin-1"))
+    path, since = (asked.get(name, [""])[0][:200] for name in ("at", "since"))
     try:
-        stream = hub.connect(viewer, path[:200], request.headers.get("Last-Event-ID", ""))
+        stream = hub.connect(viewer, path, request.headers.get("Last-Event-ID", since))
     except TooManyStreams:
         await _answer(send, 503, b"", [(b"retry-after", b"30")])
         return

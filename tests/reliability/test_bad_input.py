@@ -26,6 +26,8 @@ from tests.reliability.conftest import student
 from tests.reliability.evidence import ask
 from tests.serving import PASSWORD, Person, Server, portal, serving
 
+NO_SOCKETS = shutil.ignore_patterns("*.sock")  # a queue's socket is no file to copy
+
 # What changes without anybody having changed anything: where and when somebody was, who was turned
 # away, the health probe's row, the worker's sign of life. None: the whole table.
 TOUCHED: dict[str, tuple[str, ...] | None] = {
@@ -190,7 +192,7 @@ def rows_hash(connection: apsw.Connection, table: str, left_out: tuple[str, ...]
 @pytest.fixture(scope="module")
 def town(inhabited: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     folder = tmp_path_factory.mktemp("town")
-    data_dir = Path(shutil.copytree(inhabited, folder / "data"))
+    data_dir = Path(shutil.copytree(inhabited, folder / "data", ignore=NO_SOCKETS))
     names = ("admin", "owner", "other", "expired", "stranger", "guest")
     with portal(folder) as outside, serving(data_dir, outside.env) as server:
         people = {name: Person(server.url) for name in names}

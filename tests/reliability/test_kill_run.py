@@ -53,6 +53,8 @@ POINTS = (
     ("queue_mid_tx", 1),
     ("queue_after_effect", 1),
 )
+
+NO_SOCKETS = shutil.ignore_patterns("*.sock")  # a queue's socket is no file to copy
 STATES = "SELECT state, crashes FROM queueJobs WHERE type = 'tickets.download' ORDER BY id DESC"
 
 
@@ -74,7 +76,7 @@ def posts(outside: PortalProcess, *numbers: int) -> Counter[str]:
 
 def house_of(inhabited: Path, folder: Path, outside: PortalProcess) -> Server:
     """A server of its own on a copy of the inhabited folder. Not started."""
-    data_dir = Path(shutil.copytree(inhabited, folder / "data"))
+    data_dir = Path(shutil.copytree(inhabited, folder / "data", ignore=NO_SOCKETS))
     return Server(data_dir, {**admin_env(folder), **outside.env})
 
 
@@ -246,7 +248,7 @@ def test_the_witness_sees_each_kind_of_damage(
     assert faults(good, {"uk000001": 2}) == []
     assert "password posts" in str(faults(good, {"uk000001": 3}))
     for name, (plant, sign) in DAMAGE.items():
-        data_dir = Path(shutil.copytree(good, tmp_path / name))
+        data_dir = Path(shutil.copytree(good, tmp_path / name, ignore=NO_SOCKETS))
         plant(data_dir)
         assert sign in str(faults(data_dir, {})), name
 

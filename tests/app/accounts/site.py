@@ -14,7 +14,8 @@ from litestar.middleware import DefineMiddleware
 from app.accounts.pages.rooms import PAGES
 from app.accounts.service import sessions
 from app.core import settings
-from app.web import auth, errors, openapi, pages
+from app.ops.shell_pages import PAGES as SHELL_PAGES
+from app.web import auth, errors, offline, openapi, pages
 from app.web.auth import WebRequest
 
 HTTPS = "https://hafen.example.org"
@@ -41,7 +42,10 @@ def live() -> str:
 def make_app(data_dir: Path, *more: Any, **env: str) -> Litestar:
     chosen = settings.load({"data_dir": data_dir}, {"HOLDFAST_LOG_LEVEL": "error", **env})
     return Litestar(
-        route_handlers=[*PAGES, openapi.openapi, dashboard, my_jobs, live, *more],
+        route_handlers=[
+            *(*PAGES, *SHELL_PAGES, *offline.ROUTES),
+            *(openapi.openapi, dashboard, my_jobs, live, *more),
+        ],
         middleware=[DefineMiddleware(auth.SessionMiddleware, read=sessions.read_session)],
         guards=[auth.guard],
         dependencies={"user_id": Provide(auth.provide_user_id)},

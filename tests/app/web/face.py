@@ -13,7 +13,7 @@ from litestar.types import Receive, Scope, Send
 
 from app.core.errors import Conflict, NotFound
 from app.core.paths import TEMPLATES
-from app.web import errors
+from app.web import errors, offline
 from app.web.assets import serve_asset
 from app.web.auth import Principal, WebRequest
 from app.web.headers import Headers
@@ -92,13 +92,17 @@ async def api_gone() -> str:
     raise NotFound
 
 
-OWN = (show, save, row, move, broken, gone, late, api_gone, serve_asset)
+OWN = (show, save, row, move, broken, gone, late, api_gone, serve_asset, *offline.ROUTES)
 
 
 def make_app(user: Principal | None, *more: Any) -> Any:
     """The application as `user` sees it. Routes that templates link to answer with their name."""
     inner = Litestar(
-        route_handlers=[*OWN, *more, *_linked({"static"} | {str(h.name) for h in more})],
+        route_handlers=[
+            *OWN,
+            *more,
+            *_linked({"static", "worker", "offline"} | {str(h.name) for h in more}),
+        ],
         template_config=template_config(),
         exception_handlers=errors.EXCEPTION_HANDLERS,
         before_request=speak,

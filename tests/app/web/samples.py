@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace as Thing
 from typing import Any
 
+from app.core.area import Hit
+
 NOW = datetime(2026, 11, 20, 10, 42, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=4)
 DAY = date(2026, 11, 20)
@@ -289,6 +291,26 @@ JOB_PAGE: dict[str, Any] = {
     "children": [Thing(label="Check", type="a.b", url="/x", look="held", word="waiting")],
 }
 OPEN_INVITE = Thing(email="tom@example.org", label="Tom", creator="jana", expires_at=NOW)
+NOTICE = Thing(
+    id="0199a",
+    level="error",
+    look="failed",
+    text="Fetching the semester ticket failed",
+    link="/tickets",
+    at=NOW,
+    is_read=False,
+)
+INBOX: dict[str, Any] = {
+    "rows": [NOTICE, Thing(**{**vars(NOTICE), "id": "0199b", "is_read": True, "link": ""})],
+    "unread": 1,
+    "here_url": "/notifications",
+    "newer_url": "",
+    "older_url": "/older",
+}
+FOUND = [
+    ("Places", [Hit(title="Tickets", url="/tickets", icon="ticket", key="t")]),
+    ("Jobs", [Hit(title="Backup", url="/jobs/1", icon="queue", text="done")]),
+]
 FAULT = {"title": "Broken", "text": "Do it again.", "way_url": "/", "way_word": "Back"}
 NOW_AND_ROWS = ("ticket_now", "ticket_rows")
 
@@ -368,5 +390,12 @@ ALL = {
         ("join_form",),
     ),
     "dashboard": Sample("dashboard.html", DASHBOARD, ("dashboard_now",)),
+    "notifications": Sample("notifications.html", INBOX, ("notice_rows",)),
+    "notifications_none": Sample(
+        "notifications.html", {**INBOX, "rows": [], "unread": 0}, ("notice_rows",)
+    ),
+    "palette": Sample("palette.html", {"q": "t", "groups": FOUND}, ("palette_rows",)),
+    "palette_none": Sample("palette.html", {"q": "zz", "groups": []}, ("palette_rows",)),
+    "offline": Sample("offline.html", {"user": None}),
     "error": Sample("error.html", {**FAULT, "reference": "7f3a-91c2"}, ("fault_toast",)),
 }

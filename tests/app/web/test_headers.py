@@ -26,7 +26,7 @@ POLICY = (
     "default-src 'none'; script-src 'nonce-N'; style-src 'self'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; "
     "form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types htmx"
+    "require-trusted-types-for 'script'; trusted-types htmx holdfast"
 )
 ALWAYS = {
     "x-content-type-options": "nosniff",

@@ -1,0 +1,55 @@
+// The worker that keeps the frame and an offline page, and a ticket that somebody asked to keep.
+"use strict";
+
+(() => {
+  const TICKET = "holdfast-ticket";
+  const PICTURE = "/ticket.png";
+  const WORDS = "/ticket.json";
+
+  async function start() {
+    const place = document.getElementById("worker");
+    if (!place || !navigator.serviceWorker || !isSecureContext) return;
+    let url = place.dataset.worker;
+    // The policy of the page lets no plain text become a script; this one text may.
+    if (window.trustedTypes) {
+      url = trustedTypes.createPolicy("holdfast", {
+        createScriptURL: (wish) => { if (wish !== place.dataset.worker) throw new TypeError(wish); return wish; },
+      }).createScriptURL(url);
+    }
+    try { await navigator.serviceWorker.register(url, { scope: place.dataset.scope }); } catch { /* pages work without */ }
+  }
+
+  async function keep(button) {
+    const picture = await fetch(button.dataset.keep);
+    if (!picture.ok) return;
+    const cache = await caches.open(TICKET);
+    await cache.put(PICTURE, picture);
+    await cache.put(WORDS, new Response(JSON.stringify({ words: button.dataset.words })));
+    button.querySelector("span").textContent = button.dataset.done;
+    button.disabled = true;
+  }
+
+  async function showKept() {
+    const shelf = document.getElementById("kept-ticket");
+    if (!shelf || !window.caches) return;
+    const cache = await caches.open(TICKET);
+    const [picture, words] = await Promise.all([cache.match(PICTURE), cache.match(WORDS)]);
+    if (!picture || !words) return;
+    const bytes = new Uint8Array(await picture.arrayBuffer());
+    document.getElementById("kept-picture").src = `data:image/png;base64,${btoa(String.fromCharCode(...bytes))}`;
+    document.getElementById("kept-words").textContent = (await words.json()).words;
+    shelf.hidden = false;
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-keep]");
+    if (button) keep(button);
+  });
+  // Who signs out leaves no ticket behind on this device.
+  document.addEventListener("submit", (event) => { if ("forget" in event.target.dataset) window.caches?.delete(TICKET); });
+  window.addEventListener("load", start);
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("[data-keep]").forEach((it) => { it.hidden = !window.caches; });
+    showKept();
+  });
+})();
