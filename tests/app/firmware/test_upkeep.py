@@ -30,6 +30,7 @@ LONG_AGO = "2020-01-01T00:00:00.000Z"
 
 async def have(house: House, fus: Fus) -> tuple[str, str, int]:
     """Somebody, and a version that is ready."""
+    await site.rested()
     await site.point_at(fus)
     user = await house.person("jana")
     version = await site.newest(user)
@@ -64,6 +65,7 @@ async def test_a_watched_device_hears_of_an_update_once_and_fetches_it(
 
 @pytest.mark.feature("F-50")
 async def test_numbers_expire_and_go_with_the_account(house_of: House) -> None:
+    await site.rested()
     user = await house_of.person("jana")
     form = DeviceForm(model="SM-S921B", csc="EUX", imei=IMEI)
     device = await devices.save_device(user, form)
@@ -119,6 +121,7 @@ async def test_the_archive_goes_before_the_parts(house_of: House, fus: Fus) -> N
 
 
 async def test_repair_removes_files_of_nobody(house_of: House) -> None:
+    await site.rested()
     orphan = records.home() / "77.zip.part"
     orphan.write_bytes(b"x")
     other = records.home() / "notes.txt"

@@ -168,7 +168,9 @@ INVITES: dict[str, Any] = {
     "made": None,
 }
 INVITES["counts"] = vars(INVITES["counts"])
-MADE = Thing(link="https://hafen.example.org/join/Qm3v", label="Tom", email="", expires_at=NOW)
+MADE = Thing(
+    link="https://hafen.example.org/join/Qm3v", label="Tom", email="", expires_at=NOW, qr=None
+)
 LISTED = ("invite_new", "invite_rows")
 TYPED = {"label": "Wilhelmine", "email": "wilhelmine@", "hours": "960", "domains": "tickets"}
 QUEUE: dict[str, Any] = {
