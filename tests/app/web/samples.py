@@ -230,6 +230,7 @@ DASHBOARD: dict[str, Any] = {
     "needs": [Thing(title="Refused", text="Tickets", at=NOW, url="/x", action="Enter new")],
     "running": [Thing(id="1", label="A", text="b", progress=None, url="/x")],
     "queue_url": "/jobs",
+    "failures": {"tickets": {"id": "2", "label": "x"}},
     "areas": [
         Thing(
             title="Tickets",
