@@ -15,7 +15,7 @@ from db import clock
 from db.connection import Row
 from db.engine import DB
 
-NEEDS = 5
+NEEDS, COUNTED = 5, 100
 RECENT_MS = 7 * 86_400_000
 FULL_BYTES = 1024**3
 
@@ -34,13 +34,14 @@ async def get_dashboard(viewer: Viewer, areas: Iterable[DescribeArea]) -> dict[s
     """Everything the page shows."""
     running = await service.list_jobs(viewer, mine=True, state="running", limit=NEEDS)
     since = clock.ms() - RECENT_MS
-    failed = await DB.all(_FAILED, (since, viewer.id, NEEDS))
+    failed = await DB.all(_FAILED, (since, viewer.id, COUNTED))
     lines = [line for describe in areas if (line := await describe(viewer)) is not None]
     steps = await _steps(viewer, lines)
     return {
         "today": clock.now(),
         "summary": _summary(len(failed), len(running)),
-        "needs": [_need(row) for row in failed],
+        "needs": [_need(row) for row in failed[:NEEDS]],
+        "needs_total": len(failed),
         "running": [
             {
                 "id": row.id,

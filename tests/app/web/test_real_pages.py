@@ -248,6 +248,36 @@ async def test_everything_is_reached_by_keyboard(place: Town, name: str) -> None
         assert hidden == []
 
 
+async def test_new_rows_wait_behind_a_pill_and_many_are_done_at_once(place: Town) -> None:
+    await place.fill()
+    async with place.tab() as page:
+        await page.goto(f"{place.url}/admin/queue/jobs")
+        await page.wait_for_selector("#live-state[data-state=live]")
+        first = await page.inner_text("tbody tr:first-child")
+        await page.evaluate(
+            """() => { window.shift = 0;
+                 new PerformanceObserver(list => list.getEntries().forEach(
+                   it => { window.shift += it.value; })).observe({type: 'layout-shift'}); }"""
+        )
+        await place.job("failed", "Came later")
+        await page.wait_for_selector(".newrows:text('1 new job')")
+        assert await page.inner_text("tbody tr:first-child") == first
+        assert await page.evaluate("window.shift") < 0.02
+        await page.click(".newrows")
+        await page.wait_for_selector("tbody tr:first-child:has-text('Came later')")
+        assert await page.locator("#job-bulk").is_hidden()
+        for number in (1, 2):
+            await page.check(f"tbody tr:has-text('failed') >> nth={number} >> [name=id]")
+        assert await page.inner_text("[data-bulk-count]") == "2"
+        await page.click("#job-bulk button[value=retry]")
+        await page.wait_for_selector("#toasts :text('Done for 2 jobs.')")
+    async with place.tab(java_script_enabled=False) as page:
+        await page.goto(f"{place.url}/admin/queue/jobs?state=cancelled")
+        await page.check("tbody tr >> nth=0 >> [name=id]")
+        await page.click("#job-bulk button[value=retry]")
+        await page.wait_for_selector("#toasts :text('Done for 1 job.')")
+
+
 @pytest.mark.feature("X-58")
 async def test_search_and_keys(place: Town) -> None:
     await place.fill()

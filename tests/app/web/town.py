@@ -72,7 +72,7 @@ class Town:
             "code": "timeout" if state == "failed" else None,
             "progress": 63 if busy else None,
             "message": "14 of 22" if busy else None,
-            "worker": "elsewhere" if busy else None,
+            "worker": self.house.app.litestar.state.worker.id if busy else None,
             "lock": now if busy else None,
             "until": now + 86_400_000 if busy else None,
             "now": now,
@@ -88,7 +88,7 @@ class Town:
             await self.job(STATES[number % 3], LONG if number % 2 else "Download semester ticket")
         failed = await self.job("failed")
         busy = await self.job("running")
-        await self.job("queued")
+        await self.job("queued", type="tickets.later")
         await DB.execute(
             "INSERT INTO tickets (user_id, ticket_version, content_hash, file_path, status,"
             " validation_status, product, holder_name, valid_from, valid_to, size_bytes, driver)"
