@@ -1,9 +1,11 @@
 """The `holdfast` command."""
 
 import asyncio
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Coroutine
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -35,10 +37,10 @@ def serve(
     ] = False,
 ) -> None:
     """Migrate the database, then serve pages and run jobs until stopped."""
-    settings = _settings(data_dir=data, host=host, port=port, uds=uds, demo=demo or None)
-    from app.server import serve as run  # the server's libraries are for this command only
-
-    raise typer.Exit(run(settings))
+    with _demo_folder(demo and not data) as folder:
+        given = folder or data
+        settings = _settings(data_dir=given, host=host, port=port, uds=uds, demo=demo or None)
+        raise typer.Exit(_serve(settings))
 
 
 @cli.command()
@@ -95,6 +97,22 @@ def version() -> None:
     from app.core import paths
 
     typer.echo(paths.version())
+
+
+def _serve(settings: Settings) -> int:
+    from app.server import serve as run  # the server's libraries are for this command only
+
+    return run(settings)
+
+
+@contextlib.contextmanager
+def _demo_folder(wanted: bool) -> Iterator[Path | None]:
+    """A folder that ends with the demo, so that it never touches what `serve` keeps."""
+    if not wanted or os.environ.get("HOLDFAST_DATA_DIR"):
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as folder:
+        yield Path(folder) / "data"
 
 
 def _settings(**given: Any) -> Settings:

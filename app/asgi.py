@@ -5,21 +5,24 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import msgspec
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
 from app import domains
-from app.accounts.service import sessions, setup
+from app.accounts.service import closing, sessions, setup, tokens
 from app.core import audit, files, live, logs, paths, settings, vault
+from app.core.errors import Invalid
 from app.core.lock import Lock
-from app.core.settings import Settings
+from app.core.settings import BadSetting, Settings
 from app.demo.run import running_demo
 from app.ops.shell import get_shell
-from app.web import assets, auth, errors, health, offline, pages, sse
+from app.web import assets, auth, errors, health, offline, openapi, pages, sse
+from app.web.bearer import BearerMiddleware
 from app.web.headers import Headers
+from app.web.hosts import Hosts
 from app.web.origin import Origin
+from app.web.rates import Rates
 from db import changes, migrate
 from db.connection import refuse_sqlite3
 from db.engine import DB
@@ -53,7 +56,7 @@ class App:
 def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
     """Put the program together. Raises ValueError for a route that says not who may use it."""
     nouns = {table: noun for domain in domains.ALL for table, noun in domain.live.items()}
-    routes = [page for domain in domains.ALL for page in domain.pages]
+    routes = [page for domain in domains.ALL for page in (*domain.pages, *domain.api)]
 
     @asynccontextmanager
     async def life(app: Litestar) -> AsyncIterator[None]:
@@ -67,11 +70,12 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
             *offline.ROUTES,
             assets.serve_asset,
             sse.live,
+            openapi.openapi,
         ],
         dependencies={"user_id": Provide(auth.provide_user_id)},
         exception_handlers=errors.EXCEPTION_HANDLERS,
         template_config=pages.template_config(),
-        guards=[auth.guard],
+        guards=[Rates(start.rate_anonymous, start.rate_writes).guard, auth.guard],
         before_request=pages.speak,
         lifespan=[life],
         openapi_config=None,
@@ -85,14 +89,22 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
                 "finders": [(domain.title, domain.find) for domain in domains.ALL if domain.find],
                 "areas": [domain.area for domain in domains.ALL if domain.area],
                 "demo": start.demo,
-                "reload_principal": _reload_principal,
+                "reload_principal": auth.reloader(sessions.read_by_id),
+                "api": [api for domain in domains.ALL for api in domain.api],
+                "api_scopes": [domain.name for domain in domains.DOMAINS if domain.api],
             }
         ),
     )
     auth.require_access_declared(litestar)
-    inside = auth.SessionMiddleware(litestar, sessions.read_session)
-    guarded = Origin(inside, on_refused=_note_refusal, public_url=start.public_url)
-    return App(start, litestar, Headers(guarded, start.trusted_proxies))
+    closing.use(
+        [domain.on_account_closed for domain in domains.ALL if domain.on_account_closed],
+        {domain.name: domain.export_account for domain in domains.ALL if domain.export_account},
+    )
+    programs = BearerMiddleware(litestar, tokens.read_token)
+    known = auth.SessionMiddleware(programs, sessions.read_session)
+    guarded = Origin(known, on_refused=_note_refusal, public_url=start.public_url)
+    named = Hosts(guarded, start.allowed_hosts)
+    return App(start, litestar, Headers(named, start.trusted_proxies))
 
 
 @asynccontextmanager
@@ -127,18 +139,19 @@ async def _opened(
 async def _first_admin(start: Settings) -> None:
     """From the environment if it says so, else by a token that stands in a file and in the log."""
     if start.admin_login and start.admin_password_file:
-        await setup.admin_from_file(start.admin_login, start.admin_password_file)
+        try:
+            await setup.admin_from_file(start.admin_login, start.admin_password_file)
+        except UnicodeDecodeError:
+            raise BadSetting("admin_password_file: must hold UTF-8 text") from None
+        except OSError as error:
+            raise BadSetting(f"admin_password_file: {error.strerror}") from None
+        except Invalid as error:
+            raise BadSetting(f"admin_login, admin_password_file: {error}") from None
     token = await setup.prepare(start.data_dir)
     if token:
         logs.log.warning("setup.open", page="/setup", file=str(start.data_dir / setup.TOKEN_FILE))
         # The one place that shows it: whoever reads this terminal runs the server.
         print(f"\n  First admin: open /setup and enter\n\n      {token}\n", flush=True)  # noqa: T201
-
-
-async def _reload_principal(session_id: str) -> auth.Principal | None:
-    """The person behind a stream after their account changed; None once the session is over."""
-    visit = await sessions.read_by_id(session_id)
-    return msgspec.convert(visit, auth.Principal, from_attributes=True) if visit else None
 
 
 async def _note_refusal(scope: Any, reason: str) -> None:

@@ -8,19 +8,36 @@ from litestar import Controller
 from piccolo.table import Table
 
 from app.accounts import jobs as accounts_jobs
-from app.accounts.pages.account import AccountPages
-from app.accounts.pages.doors import SetupPages, SignInPages
-from app.accounts.pages.invites import InvitePages
-from app.accounts.pages.join import JoinPages
+from app.accounts.api import PeopleApi
+from app.accounts.pages.rooms import PAGES as ACCOUNT_PAGES
+from app.accounts.service.closing import ExportAccount
+from app.accounts.service.users import OnAccountClosed
 from app.core.area import DescribeArea, FindRows
 from app.core.live import Noun
+from app.firmware import jobs as firmware_jobs
+from app.firmware.pages.admin import FirmwareAdminPages
+from app.firmware.pages.devices import FirmwareDevicePages
+from app.firmware.pages.files import FirmwareFilePages
+from app.firmware.pages.lookup import FirmwareLookupPages
+from app.firmware.pages.queries import FirmwareQueryPages
+from app.firmware.pages.repository import FirmwarePages
+from app.firmware.pages.repository import describe as describe_firmware
+from app.ops.api import JobApi
 from app.ops.pages import PAGES as OPS_PAGES
 from app.ops.shell import find_jobs
 from app.ops.shell_pages import PAGES as SHELL_PAGES
 from app.tickets import jobs as tickets_jobs
-from app.tickets.pages import TicketPages, describe
+from app.tickets.api import TicketApi
+from app.tickets.pages.choices import TicketSettingsPages
+from app.tickets.pages.devices import DevicePages
+from app.tickets.pages.history import TicketHistoryPages
+from app.tickets.pages.mine import TicketPages, describe
+from app.tickets.pages.overview import TicketAdminPages
+from app.tickets.pages.people import TicketPeoplePages
+from app.tickets.pages.portal import TicketPortalPages
 from app.web.pages import NavItem
 from db.tables import accounts as accounts_tables
+from db.tables import firmware as firmware_tables
 from db.tables import queue as queue_tables
 from db.tables import tickets as tickets_tables
 
@@ -37,6 +54,9 @@ class Domain:
     nav: tuple[NavItem, ...] = ()
     live: Mapping[str, Noun] = field(default_factory=dict)
     area: DescribeArea | None = None
+    api: tuple[type[Controller], ...] = ()
+    on_account_closed: OnAccountClosed | None = None
+    export_account: ExportAccount | None = None
     find: FindRows | None = None
 
 
@@ -49,13 +69,20 @@ CORE = (
     Domain(
         name="accounts",
         title=_("Accounts"),
-        pages=(SignInPages, SetupPages, JoinPages, InvitePages, AccountPages),
+        pages=ACCOUNT_PAGES,
+        api=(PeopleApi,),
         jobs=accounts_jobs,
         tables=accounts_tables.TABLES,
-        nav=(NavItem("invites", _("Invites"), "/admin/invites", "invite", "admin", "i"),),
+        nav=(
+            NavItem("users", _("People"), "/admin/users", "people", "admin"),
+            NavItem("invites", _("Invites"), "/admin/invites", "invite", "admin", "i"),
+            NavItem("audit", _("Audit log"), "/admin/audit", "audit", "admin"),
+            NavItem("vault", _("Vault"), "/admin/vault", "key", "admin"),
+        ),
         live={
             "users": Noun("user", to="admin"),
             "invite_tokens": Noun("invite", plural="invites", to="admin"),
+            "sessions": Noun("session", plural="sessions", owner="userId", to="owner"),
             "notifications": Noun("notification", owner="user_id", to="owner"),
         },
     ),
@@ -63,6 +90,7 @@ CORE = (
         name="ops",
         title=_("Jobs"),
         pages=OPS_PAGES + SHELL_PAGES,
+        api=(JobApi,),
         find=find_jobs,
         tables=queue_tables.TABLES,
         nav=(NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin", "q"),),
@@ -77,15 +105,49 @@ DOMAINS = (
     Domain(
         name="tickets",
         title=_("Semester tickets"),
-        pages=(TicketPages,),
+        pages=(
+            *(TicketPages, TicketSettingsPages, TicketHistoryPages, DevicePages),
+            *(TicketAdminPages, TicketPeoplePages, TicketPortalPages),
+        ),
+        api=(TicketApi,),
         jobs=tickets_jobs,
         tables=tickets_tables.TABLES,
         area=describe,
-        nav=(NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets", "t"),),
+        nav=(
+            NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets", "t"),
+            NavItem("tickets_admin", _("Tickets, all"), "/admin/tickets", "ticket", "admin"),
+        ),
         live={
             "tickets": Noun("ticket", owner="user_id", to="owner"),
             "ticket_download_history": Noun("attempt", "tickets", owner="user_id", to="owner"),
             "user_credentials": Noun("login", "tickets", owner="user_id", to="owner"),
+        },
+    ),
+    Domain(
+        name="firmware",
+        title=_("Firmware"),
+        pages=(
+            FirmwarePages,
+            FirmwareFilePages,
+            FirmwareLookupPages,
+            FirmwareDevicePages,
+            FirmwareQueryPages,
+            FirmwareAdminPages,
+        ),
+        jobs=firmware_jobs,
+        tables=firmware_tables.TABLES,
+        area=describe_firmware,
+        nav=(
+            NavItem("firmware", _("Firmware"), "/firmware", "firmware", "user:firmware"),
+            NavItem(
+                "firmware_admin", _("Firmware settings"), "/admin/firmware", "firmware", "admin"
+            ),
+        ),
+        live={
+            "firmware": Noun("firmware", domain="firmware"),
+            "firmware_devices": Noun("firmware_device", owner="user_id", to="owner"),
+            "firmware_requests": Noun("firmware_request", owner="user_id", to="owner"),
+            "imei_log": Noun("imei_log", owner="user_id", to="owner"),
         },
     ),
 )

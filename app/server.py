@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import apsw
 import uvicorn
 import uvloop
 
@@ -18,7 +19,7 @@ from app.core.errors import AppError
 from app.core.lock import AlreadyRunning
 from app.core.logs import log
 from app.core.ring import VaultError
-from app.core.settings import Settings
+from app.core.settings import BadSetting, Settings
 from db.migrate import MigrationError
 
 AGAIN, CONFIG = 75, 78
@@ -68,16 +69,19 @@ class Server(uvicorn.Server):
 def serve(settings: Settings) -> int:
     """Serve until a signal; returns the exit status: 0, 75 (try again), 78 (configuration)."""
     logs.setup(settings.log_format, settings.log_level)
-    app = create_app(settings)
-    config = http_config(app)
     try:
+        settings.outside.check()  # the domains have declared their keys only now
+        app = create_app(settings)
+        config = http_config(app)
         sockets = _listen(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(app, Server(config, app), sockets))
     except AlreadyRunning as error:
         return _refuse(f"{settings.data_dir}: {error}", AGAIN)
-    except (MigrationError, VaultError, AppError) as error:
+    except (BadSetting, MigrationError, VaultError, AppError) as error:
         return _refuse(str(error), CONFIG)
+    except apsw.Error as error:
+        return _refuse(f"{settings.db_file}: {error}", CONFIG)
     except OSError as error:
         return _refuse(f"{error.filename or settings.data_dir}: {error.strerror}", CONFIG)
     return 0
@@ -102,10 +106,20 @@ def http_config(app: Any) -> uvicorn.Config:
 
 
 async def _serve(app: App, server: Server, sockets: list[socket.socket]) -> None:
-    async with app.litestar.lifespan():
-        for place in sockets:
-            log.info("server.listening", at=_address(place))
-        await server.serve(sockets=sockets)
+    try:
+        async with app.litestar.lifespan():
+            for place in sockets:
+                log.info("server.listening", at=_address(place))
+            await server.serve(sockets=sockets)
+    except BaseExceptionGroup as group:
+        raise _single(group) from None
+
+
+def _single(error: BaseException) -> BaseException:
+    """What went wrong at the start: Litestar's lifespan wraps it in groups of one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _listen(settings: Settings) -> list[socket.socket]:

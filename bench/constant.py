@@ -40,7 +40,7 @@ ROWS = [
     for key in (uuid7() for _ in range(50))
 ]
 WORDS = ("All", "Queued", "Running", "Done", "Failed", "Cancelled")
-DATA = {
+DATA: dict[str, Any] = {
     "mine": True,
     "tabs": [{"title": word, "url": "/jobs", "here": False, "count": None} for word in WORDS],
     "q": "",

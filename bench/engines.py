@@ -70,7 +70,7 @@ def piccolo_cases(engine: Any, loop: asyncio.AbstractEventLoop) -> dict[str, Cal
             await Item.select().where(Item.id <= ROWS)
 
     def run(work: Callable[[], Awaitable[None]]) -> Any:
-        return loop.run_until_complete(work())  # type: ignore[arg-type]
+        return loop.run_until_complete(work())
 
     return {
         "read": lambda: rate(READS, lambda: run(read_single)),

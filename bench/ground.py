@@ -23,6 +23,7 @@ import httpx
 
 from bench.measure import Contestant, Row, compare, report, rounds
 
+OURS, STOCK, RAW, BARE = "holdfast", "piccolo stock", "raw apsw", "template alone"
 ROUNDS = 7
 WRK_ROUNDS, WRK_S, CONNECTIONS = 5, 4, 32
 SESSIONS, LOOKS, STALL_WRITERS, STALL_S = 1, 3000, 50, 3.0
@@ -35,19 +36,17 @@ def engines() -> list[Row]:
         Contestant("bench.engines", "stock") as stock,
         Contestant("bench.engines", "raw") as raw,
     ):
-        sides = {"holdfast": ours, "piccolo stock": stock, "raw apsw": raw}
+        sides = {OURS: ours, STOCK: stock, RAW: raw}
         read = rounds(sides, "read", ROUNDS)
         write = rounds(sides, "write", ROUNDS)
         long = rounds(sides, "read_1000", ROUNDS)
-    peer = {"ours": "holdfast", "peer": "piccolo stock"}
-    bare = {"ours": "holdfast", "peer": "raw apsw"}
     return [
-        compare("single-row reads", "reads/s", read, target=5, **peer),
-        compare("single-row writes at FULL, 50 tasks", "writes/s", write, target=8, **peer),
-        compare("1,000-row reads", "reads/s", long, target=1.5, **peer),
-        compare("single-row reads, raw", "reads/s", read, **bare),
-        compare("single-row writes at FULL, raw, one commit each", "writes/s", write, **bare),
-        compare("1,000-row reads, raw", "reads/s", long, **bare),
+        compare("single-row reads", "reads/s", read, OURS, STOCK, target=5),
+        compare("single-row writes at FULL, 50 tasks", "writes/s", write, OURS, STOCK, target=8),
+        compare("1,000-row reads", "reads/s", long, OURS, STOCK, target=1.5),
+        compare("single-row reads, raw", "reads/s", read, OURS, RAW),
+        compare("single-row writes, raw, a commit each", "writes/s", write, OURS, RAW),
+        compare("1,000-row reads, raw", "reads/s", long, OURS, RAW),
     ]
 
 
@@ -143,7 +142,7 @@ def pages(folder: Path, token: str) -> list[Row]:
         "HOLDFAST_LOG_LEVEL": "warning",
     }
     ours, theirs = f"http://127.0.0.1:{port}/jobs", f"http://127.0.0.1:{bare}/constant"
-    samples: dict[str, list[float]] = {"holdfast": [], "template alone": []}
+    samples: dict[str, list[float]] = {OURS: [], BARE: []}
     with (
         running([sys.executable, "-m", "app", "serve"], ours, env) as (pid, start_s),
         running([sys.executable, "-m", "bench.constant", str(bare)], theirs, env) as _,
@@ -153,17 +152,10 @@ def pages(folder: Path, token: str) -> list[Row]:
         if page.text.count("Download semester ticket") < 50:
             raise RuntimeError(f"not the list page: {page.status_code}")
         for _ in range(WRK_ROUNDS):
-            samples["holdfast"].append(wrk(ours, token))
-            samples["template alone"].append(wrk(theirs, token))
+            samples[OURS].append(wrk(ours, token))
+            samples[BARE].append(wrk(theirs, token))
     return [
-        compare(
-            "signed-in list page, 50 rows",
-            "requests/s",
-            samples,
-            ours="holdfast",
-            peer="template alone",
-            target=0.4,
-        ),
+        compare("signed-in list page, 50 rows", "requests/s", samples, OURS, BARE, target=0.4),
         Row(name="start to first answer", value=round(start_s * 1000), unit="ms", better="lower"),
         Row(name="resident memory, idle", value=round(idle, 1), unit="MB", better="lower"),
     ]

@@ -76,9 +76,9 @@ def compare(
     name: str,
     unit: str,
     samples: Mapping[str, Sequence[float]],
-    *,
     ours: str,
     peer: str,
+    *,
     target: float | None = None,
 ) -> Row:
     """Medians side by side; a higher figure is better."""

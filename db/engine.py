@@ -19,7 +19,7 @@ from db.changes import FEED, Feed
 from db.connection import Args, Row, execute, fetch, fetch_value
 from db.readers import Readers
 from db.transaction import Atomic, Savepoint, Tx
-from db.writer import Writer
+from db.writer import BODY_LIMIT_S, Writer
 
 T = TypeVar("T")
 
@@ -44,12 +44,17 @@ class ApswEngine(Engine[Tx]):
         self._watch: asyncio.Task[None] | None = None
         super().__init__(engine_type="sqlite", min_version_number=3.45)
 
-    async def open(self, path: Path, *, readers: int = READERS) -> None:
-        """Open the migrated file at `path` for this event loop."""
+    async def open(
+        self, path: Path, *, readers: int = READERS, body_limit_s: float = BODY_LIMIT_S
+    ) -> None:
+        """Open the migrated file at `path` for this event loop.
+
+        A transaction that holds the write lock for over `body_limit_s` is rolled back.
+        """
         if self._writer is not None:
             raise RuntimeError(f"the engine already has {self.path} open")
         self.path = path
-        self._writer = Writer(path, self.feed)
+        self._writer = Writer(path, self.feed, body_limit_s)
         self._readers = Readers(path, readers)
         self._watch = asyncio.get_running_loop().create_task(self._watch_foreign(self._writer))
 
@@ -142,10 +147,11 @@ class ApswEngine(Engine[Tx]):
         seen = await writer.look(_data_version)
         while True:
             await asyncio.sleep(FOREIGN_CHECK_S)
-            version = await writer.look(_data_version)
-            if version != seen:
-                seen = version
-                self.feed.deliver_foreign()
+            with contextlib.suppress(apsw.Error):  # trouble with the disk: look again
+                version = await writer.look(_data_version)
+                if version != seen:
+                    seen = version
+                    self.feed.deliver_foreign()
 
     # ---- what Piccolo asks for ----
 

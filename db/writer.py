@@ -95,7 +95,8 @@ Answer = tuple[asyncio.Future[Any], Any, BaseException | None]
 class Writer:
     """Owns the writer connection. Made, used and closed from the event loop's thread."""
 
-    def __init__(self, path: Path, feed: Feed) -> None:
+    def __init__(self, path: Path, feed: Feed, body_limit_s: float = BODY_LIMIT_S) -> None:
+        self._body_limit_s = body_limit_s
         self._loop = asyncio.get_running_loop()
         self._feed = feed
         self._queue: SimpleQueue[Op | Session | None] = SimpleQueue()
@@ -227,7 +228,7 @@ class Writer:
             return
         self._answer([(session.begun, None, None)], [])
         began = time.monotonic()
-        while self._step(session, BODY_LIMIT_S - (time.monotonic() - began)):
+        while self._step(session, self._body_limit_s - (time.monotonic() - began)):
             pass
         held = time.monotonic() - began
         if held > SLOW_BODY_S:
@@ -264,7 +265,7 @@ class Writer:
         self._answer([(end.future, None, error)], self._recorder.take())
 
     def _lose(self, session: Session) -> None:
-        log.error("a transaction was rolled back: it held the write lock for %d s", BODY_LIMIT_S)
+        log.error("a transaction held the write lock for %g s: rolled back", self._body_limit_s)
         self._rollback()
         error = TransactionLost(TOO_LONG)
         self._answer([(step.future, None, error) for step in session.lose()], [])

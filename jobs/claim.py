@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import apsw
 import msgspec
 
+from jobs.registry import Rate
 from jobs.row import Job, job, jobs
 
 # 1 worker id, 2 now, 3 lease ms, 4 JSON array of eligible types, 5 ms of waiting that count as one
@@ -133,11 +134,15 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class PutBack(msgspec.Struct, frozen=True):
-    """Queued again, the attempt not counted; cancelled where that was asked for."""
+    """Queued again, the attempt not counted; cancelled where that was asked for.
+
+    With `closes` the gate of that rate key, declared as such, is closed for as long.
+    """
 
     delay_ms: int = 0
     snoozed: bool = False
     reason: str = ""
+    closes: tuple[str, Rate | None] | None = None
 
 
 class Stopped(msgspec.Struct, frozen=True):

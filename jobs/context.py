@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import Any, NoReturn, TypeVar, Unpack
 
 import apsw
 import msgspec
@@ -12,12 +14,13 @@ import msgspec
 from db import clock
 from db.connection import execute
 from db.engine import DB, Tx
-from jobs import ending, log, logfile
+from jobs import ending, log, logfile, rates
 from jobs.children import TERM_S, Children
 from jobs.claim import Complete, Fence
-from jobs.insert import Draft, Options, draft
-from jobs.outcome import Cancelled, GivenBack, LeaseLost, Snooze, TimedOut
+from jobs.insert import Draft, Options, draft, ms
+from jobs.outcome import Cancelled, GivenBack, LeaseLost, RateBlocked, Snooze, TimedOut
 from jobs.payload import Payload
+from jobs.registry import Rate
 from jobs.row import Job
 
 T = TypeVar("T")
@@ -51,7 +54,14 @@ class Context:
     """One attempt of one job, as its handler sees it."""
 
     def __init__(
-        self, row: Job, *, fence: Fence, notes: log.Notes, children: Children, data_dir: Path
+        self,
+        row: Job,
+        *,
+        fence: Fence,
+        notes: log.Notes,
+        children: Children,
+        data_dir: Path,
+        rates: Mapping[str, Rate],
     ) -> None:
         self.fence = fence
         self.stopped: Exception | None = None
@@ -64,6 +74,7 @@ class Context:
         self._notes = notes
         self._children = children
         self._data_dir = data_dir
+        self._rates = rates
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._checkpoint = _checkpoint(row)
@@ -152,6 +163,39 @@ class Context:
         if self.stopped is None or self.draining:
             self.stopped = reason
         self._stop.set()
+
+    # ---- rates ----
+
+    async def rate(self, key: str, n: int = 1) -> None:
+        """Wait until `n` calls of this key may be made, and count them. Not inside a transaction.
+
+        The start of a job has already taken one of its payload's `rate_key`. `n` is for a loop that
+        sends in small groups: more than the bucket holds is taken in parts. A wait of over 30 s
+        becomes a snooze.
+        """
+        while n > 0:
+            part = min(n, await self._burst(key))
+            take = partial(self._take, key=key, n=part)
+            while (opens := await DB.write(take)) is not None:
+                await self.sleep(max(1, opens - clock.ms()) / 1000)
+            n -= part
+
+    def rate_blocked(self, key: str, until: datetime | int) -> NoReturn:
+        """The service said when to come back: close its gate for every job, snooze this one.
+
+        The gate closes in the transaction that puts the job back. Let what this raises pass.
+        """
+        delay_ms = (ms(until) or 0) - clock.ms()
+        gate = (key, rates.declared_for(self._rates, key))
+        raise RateBlocked(max(0, delay_ms) / 1000, gate)
+
+    def _take(self, connection: apsw.Connection, key: str, n: int) -> int | None:
+        return rates.take(connection, self._rates, key, clock.ms(), n)
+
+    async def _burst(self, key: str) -> int:
+        stored = await DB.value("SELECT burst FROM queue_rates WHERE key=?", (key,))
+        declared = rates.declared_for(self._rates, key) or rates.UNDECLARED
+        return int(stored or declared.burst)
 
     # ---- telling ----
 

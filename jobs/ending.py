@@ -10,6 +10,7 @@ from db.connection import execute
 from db.engine import DB, Tx
 from db.failpoints import failpoint
 from db.keys import uuid7
+from jobs import batch, rates
 from jobs.claim import Complete, Failed, Fence, PutBack, Stopped, Verb, finish
 from jobs.insert import Draft, put
 from jobs.log import Level, Line, write_line
@@ -38,6 +39,8 @@ def apply(connection: apsw.Connection, end: End, now: int) -> Job | None:
     failpoint("queue_mid_tx")
     if row is None:
         return None
+    if isinstance(end.verb, PutBack) and end.verb.closes:
+        rates.close(connection, *end.verb.closes, now + end.verb.delay_ms)
     if row.state == "succeeded":
         for draft in end.then:
             put(connection, draft)
@@ -49,12 +52,14 @@ def apply(connection: apsw.Connection, end: End, now: int) -> Job | None:
 
 
 def settle(connection: apsw.Connection, row: Job, now: int) -> None:
-    """Do what the database owes to an ended job: the one more run asked for meanwhile."""
+    """Do what the database owes to an ended job: its batch, the rerun asked for meanwhile."""
+    if row.batch_id:
+        batch.count(connection, row, now)
     if row.rerun_json:
         execute(connection, _CLEAR_RERUN, (row.id,))
         if row.state != "cancelled":
             wish = msgspec.json.decode(row.rerun_json)
-            put(connection, Draft(columns={**wish, "id": uuid7(), "now": now}))
+            put(connection, Draft(columns={**wish, "batchId": None, "id": uuid7(), "now": now}))
 
 
 async def tell(registry: Registry, row: Job, error: BaseException, tx: Tx) -> None:

@@ -12,7 +12,7 @@ import apsw
 
 from db import clock
 from db.engine import DB, Tx
-from jobs import ending
+from jobs import batch, ending, history
 from jobs.insert import Duplicate, Enqueued, Options, SerialBacklogFull, draft, ms, put
 from jobs.outcome import Cancelled
 from jobs.payload import Payload
@@ -103,12 +103,15 @@ async def cancel(*, tx: Tx | None = None, **match: Unpack[Match]) -> int:  # noq
     now = clock.ms()
     args = {**given, "subject": None, "noun": noun, "key": key, "now": now}
     sql = _CANCEL.format(match=" AND ".join(_MATCH[name] for name in given))
+    tally = history.Tally()
 
     def write(connection: apsw.Connection) -> list[Job]:
         hit = jobs(connection, sql, args)
         for row in hit:
             if row.state == "cancelled":
                 ending.settle(connection, row, now)
+                tally.count(row.type, "cancelled")
+        history.write(connection, tally.take())
         return hit
 
     async with DB.tx() as opened:
@@ -160,7 +163,12 @@ async def retry(job_id: str) -> bool:
         twin = connection.execute(_TWIN, (job_id,)).fetchone()
         if twin:
             raise Duplicate(str(twin[0]))
-        return job(connection, _RETRY, (job_id, clock.ms())) is not None
+        before = job(connection, "SELECT * FROM queueJobs WHERE id=?", (job_id,))
+        if job(connection, _RETRY, (job_id, clock.ms())) is None or before is None:
+            return False
+        if before.batch_id:
+            batch.reopen(connection, before.batch_id, before.state)
+        return True
 
     return await DB.write(write)
 

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from jobs.registry import Rate
+
 
 class Retry(Exception):
     """Try again, after this many seconds if given (a Retry-After header wins over the policy)."""
@@ -17,6 +19,14 @@ class Snooze(Exception):
     def __init__(self, delay_s: float) -> None:
         super().__init__(f"snoozed for {delay_s:g} s")
         self.delay_s = delay_s
+
+
+class RateBlocked(Snooze):
+    """The service said not to call for a while: this job snoozes and its rate key is closed."""
+
+    def __init__(self, delay_s: float, gate: tuple[str, Rate | None]) -> None:
+        super().__init__(delay_s)
+        self.gate = gate
 
 
 class Fail(Exception):

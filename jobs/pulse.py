@@ -15,7 +15,7 @@ from db import clock
 from db.connection import execute
 from db.engine import DB
 from db.keys import uuid7
-from jobs import ending
+from jobs import ending, rates, schedule
 from jobs.children import Children, end_orphans
 from jobs.claim import rescue_expired, rescue_workers
 from jobs.lease import Lock, locks_of_dead
@@ -85,17 +85,19 @@ class Pulse:
         self._skew = _skew()
         about = (self._id, os.getpid(), socket.gethostname(), self._version, uuid7(), clock.ms())
         await DB.execute(_ARRIVE, about)
+        await DB.write(partial(rates.sync, registry=self._registry))
+        await DB.write(partial(schedule.sync, registry=self._registry))
         await self.rescue()
 
-    async def beat(self) -> None:
-        """Renew our leases, then look for the dead."""
+    async def beat(self) -> list[Job]:
+        """Renew our leases, then look for the dead; returns what was taken from them."""
         skew = _skew()
         if abs(skew - self._skew) > CLOCK_STEP_S:
             log.warning("clock.stepped", by_s=round(skew - self._skew, 3))
         self._skew = skew
         running = msgspec.json.encode(list(self._running())).decode()
         await DB.write(partial(self._renew, running=running))
-        await self.rescue()
+        return await self.rescue()
 
     async def drain(self) -> None:
         """Tell the others that this worker takes nothing new."""
@@ -108,8 +110,8 @@ class Pulse:
         if self._lock:
             self._lock.drop()
 
-    async def rescue(self) -> int:
-        """Take over what dead workers left and what nobody seems to run; returns how many jobs."""
+    async def rescue(self) -> list[Job]:
+        """Take over what dead workers left and what nobody seems to run; returns these jobs."""
         others = [str(row["lockedBy"]) for row in await DB.all(_OTHERS, (self._id,))]
         locks = locks_of_dead(self._data_dir, others)
         try:
@@ -120,7 +122,7 @@ class Pulse:
             for lock in locks.values():
                 lock.drop()
 
-    async def _take_over(self, dead: list[str]) -> int:
+    async def _take_over(self, dead: list[str]) -> list[Job]:
         running = list(self._running())
 
         def write(connection: apsw.Connection) -> list[Job]:
@@ -143,7 +145,7 @@ class Pulse:
                     await ending.tell(self._registry, row, error, tx)
         for row in taken:
             log.warning("job.rescued", job_id=row.id, type=row.type, reason=row.heal_reason)
-        return len(taken)
+        return taken
 
     def _renew(self, connection: apsw.Connection, running: str) -> None:
         now = clock.ms()

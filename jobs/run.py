@@ -14,7 +14,16 @@ from db import clock
 from db.failpoints import afailpoint
 from jobs.claim import Complete, Failed, PutBack, Stopped, Verb
 from jobs.context import Context
-from jobs.outcome import Cancel, Cancelled, GivenBack, LeaseLost, Snooze, TimedOut, judge
+from jobs.outcome import (
+    Cancel,
+    Cancelled,
+    GivenBack,
+    LeaseLost,
+    RateBlocked,
+    Snooze,
+    TimedOut,
+    judge,
+)
 from jobs.payload import BadPayload, NewerPayload, Payload
 from jobs.registry import Handler
 from jobs.row import Job
@@ -23,6 +32,7 @@ log = structlog.get_logger("jobs")
 
 CANCEL_GRACE_S = 5.0  # for a handler to end by itself before it is interrupted
 STUCK_S = 10.0  # for an interrupted one to end; then its slot is written off
+ALONE_MS = 60_000  # so long a job that killed a worker runs alone: it shows soon, or is long work
 GIVE_BACK_S = 3.0  # the same during a shutdown, which must be done before the supervisor kills us
 NEWER_DELAY_MS = 5 * 60 * 1000
 BROKEN_DELAY_MS = 60 * 1000
@@ -150,7 +160,9 @@ class Run:
             case GivenBack():
                 return PutBack(reason="returned by shutdown")
             case Snooze():
-                return PutBack(round(error.delay_s * 1000), snoozed=True, reason=str(error))
+                closes = error.gate if isinstance(error, RateBlocked) else None
+                delay_ms = round(error.delay_s * 1000)
+                return PutBack(delay_ms, snoozed=True, reason=str(error), closes=closes)
             case Cancel():
                 return Stopped(self._text(error))
         failure = judge(error, self.handler.permanent)

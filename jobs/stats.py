@@ -11,8 +11,10 @@ from db import changes, clock
 from db.changes import Change
 from db.connection import Row, fetch, fetch_value
 from db.engine import DB
+from jobs import rates
 from jobs.registry import REGISTRY, Registry
 from jobs.row import Job, State, job, jobs
+from jobs.run import ALONE_MS
 from jobs.turn import LANES
 
 CAP = 10_000  # finished jobs are counted up to here, then shown as "10,000+"
@@ -35,7 +37,9 @@ _SERIAL_HOLDER = """
 SELECT id FROM queueJobs WHERE state='running' AND serialKey IS NOT NULL AND serialKey=?
 """
 _RUNNING_TYPES = "SELECT type, count(*) AS n FROM queueJobs WHERE state='running' GROUP BY type"
-_SUSPECT = "SELECT id FROM queueJobs WHERE state='running' AND crashes>0 LIMIT 1"
+_SUSPECT = """
+SELECT id FROM queueJobs WHERE state='running' AND crashes>0 AND startedAt>? LIMIT 1
+"""
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -70,6 +74,7 @@ Why = Literal[
     "type_limit",
     "lane_full",
     "serial",
+    "rate",
     "suspect_running",
 ]
 
@@ -177,7 +182,10 @@ def _reasons(connection: apsw.Connection, row: Job, registry: Registry) -> list[
     holder = fetch_value(connection, _SERIAL_HOLDER, (row.serial_key,))
     if holder:
         found.append(Reason("serial", row.serial_key or "", holder=holder))
-    suspect = fetch_value(connection, _SUSPECT)
+    opens = row.rate_key and rates.opens_at(connection, row.rate_key, clock.ms())
+    if row.rate_key and opens and opens > clock.ms():
+        found.append(Reason("rate", row.rate_key, until=opens))
+    suspect = fetch_value(connection, _SUSPECT, (clock.ms() - ALONE_MS,))
     if suspect:
         found.append(Reason("suspect_running", holder=suspect))
     handler = registry.handlers.get(row.type)

@@ -69,7 +69,8 @@ async def perform(payload: Payload, *, attempt: int = 1, registry: Registry = RE
     row = _row(payload, attempt)
     handler = registry.handlers[row.type]
     decoded = handler.payload.decode(row.payload_json)
-    called = handler.call(decoded, _context(row, _notes(), Path(tempfile.gettempdir())))
+    ctx = _context(row, _notes(), Path(tempfile.gettempdir()), registry)
+    called = handler.call(decoded, ctx)
     return called if handler.thread else await called
 
 
@@ -98,7 +99,7 @@ async def _run(row: Job, registry: Registry) -> tuple[Job, BaseException | None]
     handler = registry.handlers[row.type]
     notes = _notes()
     with tempfile.TemporaryDirectory() as folder:
-        ctx = _context(row, notes, Path(folder))
+        ctx = _context(row, notes, Path(folder), registry)
         run = Run(row, handler, ctx, handler.payload.TIMEOUT_S, str)
         verb = await run.perform()
     await DB.write(lambda connection: log.write(connection, notes.take()))
@@ -127,10 +128,15 @@ def _row(payload: Payload, attempt: int) -> Job:
     return msgspec.convert({**fields, **known, **times, **counts, **attempts}, Job)
 
 
-def _context(row: Job, notes: log.Notes, folder: Path) -> Context:
-    fence = Fence(row.id, _WORKER, row.attempts)
-    children = Children(folder, _WORKER)
-    return Context(row, fence=fence, notes=notes, children=children, data_dir=folder)
+def _context(row: Job, notes: log.Notes, folder: Path, registry: Registry) -> Context:
+    return Context(
+        row,
+        fence=Fence(row.id, _WORKER, row.attempts),
+        notes=notes,
+        children=Children(folder, _WORKER),
+        data_dir=folder,
+        rates=registry.rates,
+    )
 
 
 def _notes() -> log.Notes:

@@ -8,13 +8,14 @@ import apsw
 import msgspec
 
 from db.connection import Row, fetch
-from jobs import log
-from jobs.claim import Failed, Fence, claim
+from jobs import history, log, rates
+from jobs.claim import Failed, Fence, PutBack, claim, finish
 from jobs.ending import End, apply
 from jobs.insert import Duplicate, SerialBacklogFull
 from jobs.outcome import judge
-from jobs.registry import Handler, Lane
+from jobs.registry import Handler, Lane, Registry
 from jobs.row import Job
+from jobs.schedule import fire_due
 
 _SETTINGS = "SELECT * FROM queueSettings WHERE id=1"
 _TYPES = "SELECT type, paused, concurrency, timeoutMs FROM queue_types"
@@ -24,6 +25,10 @@ SELECT id, attempts, cancelRequestedAt IS NOT NULL AS cancelled FROM queueJobs
 WHERE state='running' AND lockedBy=?
 """
 _NEXT_DUE = "SELECT runAt FROM queueJobs WHERE state='queued' AND runAt>? ORDER BY runAt LIMIT 1"
+
+MOST_REFUSED = 100  # rows a rate may turn away in one turn; the next turn follows at once
+SPREAD_MS = 100
+MOST_SPREAD_MS = 60_000
 
 LANES: dict[Lane, str] = {
     "heavy": "concurrency",
@@ -36,9 +41,12 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """What the worker brings to a turn. `busy`: its slots in use; `alone`: it runs a suspect."""
 
     worker: str
+    registry: Registry
     handlers: Mapping[str, Handler]
+    rate_keys: Mapping[str, str | None]
     ends: Sequence[End]
     said: log.Pending
+    tally: history.Cells
     busy: Counter[Lane]
     alone: bool
     claiming: bool
@@ -54,21 +62,30 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class Turned(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. `mine`: this worker's running rows, and whether a cancel is asked for."""
+    """What came of it. `mine`: this worker's running rows, and whether a cancel is asked for.
+
+    `next_at`: when a job or a schedule is due next, or a rate lets go of what is due already.
+    """
 
     claimed: list[Claimed]
+    ended: list[tuple[End, Job]]
     mine: dict[Fence, bool]
-    next_due: int | None
+    next_at: int | None
 
 
 class Room:
-    """Which types may start one more job now: not paused, a free slot, below the type's limit."""
+    """Which types may start one more job now.
+
+    Those that are not paused, have a free slot, are below their limit and whose rate is open.
+    """
 
     def __init__(self, ask: Ask, settings: Row, overrides: dict[str, Row], running: Row) -> None:
         self._handlers = ask.handlers
         self._free = {lane: settings[name] - ask.busy[lane] for lane, name in LANES.items()}
         self._limits: dict[str, int | None] = {}
         self._running = Counter(running)
+        self._rate_keys = ask.rate_keys
+        self.closed: dict[str, int] = {}  # rate keys and when they open
         for type_, handler in ask.handlers.items():
             override = overrides.get(type_, {})
             if not override.get("paused"):
@@ -86,57 +103,95 @@ class Room:
 
     def _fits(self, type_: str, limit: int | None) -> bool:
         below = limit is None or self._running[type_] < limit
-        return below and self._free[self._handlers[type_].lane] > 0
+        free = self._free[self._handlers[type_].lane] > 0
+        return below and free and self._rate_keys[type_] not in self.closed
 
 
 def turn(connection: apsw.Connection, ask: Ask) -> Turned:
     """Write ends and log lines, claim up to the free slots. Runs on the writer's thread."""
     log.write(connection, ask.said)
-    for end in ask.ends:
-        _apply(connection, end, ask.now)
+    history.write(connection, ask.tally)
+    ended = [(end, row) for end in ask.ends if (row := _apply(connection, end, ask.now))]
+    next_fire = fire_due(connection, ask.registry, ask.now)
     settings = fetch(connection, _SETTINGS)[0]
     overrides = {row["type"]: row for row in fetch(connection, _TYPES)}
     claimed: list[Claimed] = []
+    opens: int | None = None
     if ask.claiming and not ask.alone and not settings["paused"]:
-        claimed = _claim(connection, ask, settings, overrides)
+        claimed, opens = _claim(connection, ask, settings, overrides)
     mine = {
         Fence(row["id"], ask.worker, row["attempts"]): bool(row["cancelled"])
         for row in fetch(connection, _MINE, (ask.worker,))
     }
     due = fetch(connection, _NEXT_DUE, (ask.now,))
-    next_due = due[0]["runAt"] if due else None
-    return Turned(claimed=claimed, mine=mine, next_due=next_due)
+    moments = [due[0]["runAt"] if due else None, next_fire, opens]
+    next_at = min((moment for moment in moments if moment is not None), default=None)
+    return Turned(claimed=claimed, ended=ended, mine=mine, next_at=next_at)
 
 
-def _apply(connection: apsw.Connection, end: End, now: int) -> None:
+def _apply(connection: apsw.Connection, end: End, now: int) -> Job | None:
     """Write one end; if what should follow cannot be enqueued, the attempt has failed instead."""
     try:
         with connection:
-            apply(connection, end, now)
+            row = apply(connection, end, now)
     except (Duplicate, SerialBacklogFull, apsw.ConstraintError) as error:
         failure = judge(error)
         verb = Failed(str(error), failure.code, retryable=True, delay_ms=60_000)
-        apply(connection, End(end.fence, verb, end.started_at), now)
+        row = apply(connection, End(end.fence, verb, end.started_at), now)
+    return row
 
 
 def _claim(
     connection: apsw.Connection, ask: Ask, settings: Row, overrides: dict[str, Any]
-) -> list[Claimed]:
-    """Single claims in a loop: what is eligible changes with each."""
+) -> tuple[list[Claimed], int | None]:
+    """Single claims in a loop: what is eligible changes with each. Also when a rate opens."""
     running = {row["type"]: row["n"] for row in fetch(connection, _RUNNING)}
     room = Room(ask, settings, overrides, running)
+    for key in set(ask.rate_keys.values()) - {None}:
+        _close(connection, ask, room, str(key))
     claimed: list[Claimed] = []
-    while types := room.eligible():
+    refused: Counter[str] = Counter()
+    while (types := room.eligible()) and refused.total() < MOST_REFUSED:
         row = claim(connection, ask.worker, ask.now, ask.lease_ms, types)
         if row is None:
             break
+        if row.rate_key and not _allowed(connection, ask, row, refused):
+            continue
+        if row.rate_key and row.rate_key == ask.rate_keys[row.type]:
+            _close(connection, ask, room, row.rate_key)
         room.take(row.type)
         limit_ms = _first(row.timeout_ms, overrides.get(row.type, {}).get("timeoutMs"))
         default_s = ask.handlers[row.type].payload.TIMEOUT_S
         claimed.append(Claimed(row, default_s if limit_ms is None else limit_ms / 1000))
         if row.crashes:
             break  # it may kill us again: nobody else starts while it runs
-    return claimed
+    more = [ask.now] if refused.total() == MOST_REFUSED else []
+    return claimed, min([*room.closed.values(), *more], default=None)
+
+
+def _close(connection: apsw.Connection, ask: Ask, room: Room, key: str) -> None:
+    """Leave the types of a key out until its bucket opens, if it is closed."""
+    opens = rates.opens_at(connection, key, ask.now)
+    if opens is not None and opens > ask.now:
+        room.closed[key] = opens
+
+
+def _allowed(connection: apsw.Connection, ask: Ask, row: Job, refused: Counter[str]) -> bool:
+    """Take a token for a claimed row; without one put it back to when its bucket opens.
+
+    Rows of one bucket are put back one behind the other, so that each is moved about once; but
+    not far: an admin may open the bucket, or make it wider.
+    """
+    key = str(row.rate_key)
+    opens = rates.take(connection, ask.registry.rates, key, ask.now)
+    if opens is None:
+        return True
+    delay_ms = opens - ask.now
+    behind_ms = min(refused[key] * SPREAD_MS, max(0, MOST_SPREAD_MS - delay_ms))
+    refused[key] += 1
+    fence = Fence(row.id, ask.worker, row.attempts)
+    finish(connection, fence, PutBack(delay_ms + behind_ms), ask.now)
+    return False
 
 
 def _first(*values: int | None) -> int | None:

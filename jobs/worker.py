@@ -12,19 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import structlog
 
 from db import changes, clock
 from db.changes import Change
 from db.engine import ApswEngine
 from db.failpoints import failpoint
-from jobs import ending, lease, log
-from jobs.claim import Complete, Fence, Verb
+from jobs import bell, ending, history, lease, log
+from jobs.claim import Complete, Failed, Fence, Verb
 from jobs.context import Context
 from jobs.ending import End
+from jobs.history import Outcome, Tally
 from jobs.pulse import TIMING, Pulse, Timing
 from jobs.registry import Handler, Lane, Registry
-from jobs.run import GIVE_BACK_S, Run
+from jobs.row import State
+from jobs.run import ALONE_MS, GIVE_BACK_S, Run
+from jobs.ticks import TickState, keep_ticking
 from jobs.turn import Ask, Claimed, Turned, turn
 
 __all__ = ["Context", "Worker"]
@@ -35,6 +39,8 @@ WAKING = {"queueJobs", "queueSettings", "queue_types", "queue_rates", "job_sched
 FLUSH_S = 0.5
 SAFETY_S = 30.0  # covers suspend, clock steps and any signal that got lost
 TROUBLE_S = 5.0
+TALLY_S = 5.0
+SETTLED_MS = 1000  # ids are made a moment before their commit
 
 
 class Worker:
@@ -58,7 +64,13 @@ class Worker:
             for name, handler in registry.handlers.items()
             if serves or handler.where == "anywhere"
         }
+        self._rate_keys = {name: handler.rate_key for name, handler in self.handlers.items()}
         self.runs: dict[Fence, Run] = {}
+        self.ticks = {
+            name: TickState(tick.every_s)
+            for name, tick in registry.ticks.items()
+            if serves or tick.where == "anywhere"
+        }
         self.turns = 0  # how often it looked
         self.draining = False
         self.storage_full = False
@@ -76,6 +88,10 @@ class Worker:
             timing=timing,
             version=version,
         )
+        self._serves = serves
+        self._tally = Tally()
+        self._tallying: asyncio.TimerHandle | None = None
+        self._counted_to = 0
         self._ends: list[End] = []
         self._flushing: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,6 +111,12 @@ class Worker:
             clock.on_move(self.poke),
         ]
         self._background = [self._spawn(self._live()), self._spawn(self._beat())]
+        self._background += [
+            self._spawn(keep_ticking(self._registry.ticks[name], state))
+            for name, state in self.ticks.items()
+        ]
+        self._counted_to = clock.ms()
+        self._bell = await bell.listen(self._data_dir, self.poke) if self._serves else None
 
     async def stop(self, drain_s: float | None = None) -> None:
         """Claim no more, let running jobs end for `drain_s` (None: as set), give back the rest."""
@@ -117,6 +139,10 @@ class Worker:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        if self._bell:
+            self._bell.close()
+        with contextlib.suppress(apsw.Error):  # figures are not worth a failing shutdown
+            await self._db.write(partial(history.write, cells=self._tally.take()))
         await self._pulse.stop()
 
     def hurry(self) -> None:
@@ -132,10 +158,10 @@ class Worker:
     async def _live(self) -> None:
         while True:
             self._wake.clear()
-            next_due = await self._guarded()
+            next_at = await self._guarded()
             wait_s = SAFETY_S
-            if next_due is not None:
-                wait_s = min(wait_s, max(0.0, (next_due - clock.ms()) / 1000))
+            if next_at is not None:
+                wait_s = min(wait_s, max(0.0, (next_at - clock.ms()) / 1000))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
@@ -152,7 +178,7 @@ class Worker:
             logger.exception("queue.turn_failed")
         else:
             self.storage_full = False
-            return turned.next_due
+            return turned.next_at
         return clock.ms() + round(TROUBLE_S * 1000)
 
     async def _turn(self) -> Turned:
@@ -160,14 +186,20 @@ class Worker:
         self.turns += 1
         ends, self._ends = self._ends, []
         said = self._notes.take()
-        busy: Counter[Lane] = Counter(run.handler.lane for run in self._unended(ends))
+        cells = self._tally.take() if self._tallying is None else {}
+        unended = self._unended(ends)
+        alone_until = self._alone_until(unended)
+        busy: Counter[Lane] = Counter(run.handler.lane for run in unended)
         ask = Ask(
             worker=self.id,
             handlers=self.handlers,
+            rate_keys=self._rate_keys,
+            registry=self._registry,
             ends=ends,
             said=said,
             busy=busy,
-            alone=any(run.row.crashes for run in self._unended(ends)),
+            tally=cells,
+            alone=alone_until > clock.ms(),
             claiming=not self.draining,
             lease_ms=self._timing.lease_ms,
             now=clock.ms(),
@@ -178,7 +210,10 @@ class Worker:
         except BaseException:
             self._ends[:0] = ends
             self._notes.restore(said)
+            self._tally.restore(cells)
             raise
+        for end, row in turned.ended:
+            self._count(self.runs[end.fence], row.state, end.verb)
         for end in ends:
             self._drop(end.fence)
         if turned.claimed:
@@ -187,11 +222,19 @@ class Worker:
             self._begin(claimed)
         for fence in known & set(self.runs):
             self._mind(self.runs[fence], turned.mine.get(fence))
+        if ask.alone:
+            sooner = min(alone_until, turned.next_at or alone_until)
+            return msgspec.structs.replace(turned, next_at=sooner)
         return turned
 
     def _unended(self, ends: list[End]) -> list[Run]:
         ended = {end.fence for end in ends}
         return [run for fence, run in self.runs.items() if fence not in ended]
+
+    def _alone_until(self, runs: list[Run]) -> int:
+        """Until when nobody else may start, since a job runs that a worker has died under."""
+        suspects = [run.ctx.started_at for run in runs if run.row.crashes]
+        return max(suspects, default=-ALONE_MS) + ALONE_MS
 
     def _mind(self, run: Run, cancel_asked: bool | None) -> None:
         """Pass on what the database says about a running job; None: it is not ours any more."""
@@ -211,6 +254,7 @@ class Worker:
             notes=self._notes,
             children=self._pulse.children,
             data_dir=self._data_dir,
+            rates=self._registry.rates,
         )
         run = Run(row, self.handlers[row.type], ctx, claimed.timeout_s, self._redact)
         if self.draining:
@@ -228,6 +272,8 @@ class Worker:
             if run.ctx.unwritten:
                 self._notes.restore(run.ctx.unwritten)
             if verb is None:
+                if run.ctx.completed:
+                    self._count(run, "succeeded", None)
                 self._drop(fence)
             elif run.handler.on_failed and not isinstance(verb, Complete):
                 await self._end_telling(run, self._end(run, verb))
@@ -246,6 +292,8 @@ class Worker:
                     row = await self._db.write(lambda conn: ending.apply(conn, end, clock.ms()))
                     if row is not None and row.finished_at is not None:
                         await ending.tell(self._registry, row, run.error, tx)
+                if row is not None:
+                    self._count(run, row.state, end.verb)
                 return self._drop(end.fence)
             except apsw.Error as error:  # the disk is full or locked: neither may lose the hook
                 logger.critical("queue.end_waits", type=run.row.type, error=str(error))
@@ -253,6 +301,25 @@ class Worker:
             except Exception:  # the hook held the transaction too long: the job ends without it
                 logger.exception("job.on_failed_lost", type=run.row.type)
                 return self._ends.append(end)
+
+    def _count(self, run: Run, state: State, verb: Verb | None) -> None:
+        """Note an attempt for the statistics; they are written five seconds later."""
+        outcome: Outcome
+        if state in ("succeeded", "failed", "cancelled"):
+            outcome = state
+        elif isinstance(verb, Failed):
+            outcome = "retried"
+        else:
+            return
+        self._tally.count(run.row.type, outcome)
+        began = run.ctx.started_at
+        self._tally.attempt(run.row.type, began - run.row.run_at, clock.ms() - began)
+        if self._tallying is None:
+            self._tallying = self._loop.call_later(TALLY_S, self._tell_tally)
+
+    def _tell_tally(self) -> None:
+        self._tallying = None
+        self.poke()
 
     def _drop(self, fence: Fence) -> None:
         self.runs.pop(fence, None)
@@ -284,9 +351,20 @@ class Worker:
         while True:
             await asyncio.sleep(self._timing.pulse_s)
             try:
-                await self._pulse.beat()
+                for row in await self._pulse.beat():
+                    self._tally.count(row.type, "rescued")
+                await self._count_new()
             except Exception:
                 logger.exception("queue.pulse_failed")
+
+    async def _count_new(self) -> None:
+        """Count what was asked for since the last beat, in whichever process."""
+        until = clock.ms() - SETTLED_MS
+        if self._serves and until > self._counted_to:
+            since, self._counted_to = self._counted_to, until
+            await self._db.write(
+                partial(history.count_new, since_ms=since, until_ms=until),
+            )
 
     async def _until_idle(self, seconds: float) -> None:
         """Until no job runs, a hurry, or the time is over."""

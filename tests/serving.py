@@ -54,8 +54,11 @@ class Server:
         self.data_dir = data_dir
         self.log_file = data_dir.with_name(f"{data_dir.name}.log")
         self.url = ""
-        self._env = dict(env or {})
-        self._port = port
+        self._env = {
+            "HOLDFAST_LOG_FORMAT": "json",
+            "HOLDFAST_PORT": str(port),
+            **(env or {}),
+        }
         self._began = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -64,13 +67,12 @@ class Server:
         assert self._process is None or self._process.poll() is not None, "still running"
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "app", "serve", "--data", str(self.data_dir)]
-        command += ["--port", str(self._port)]
         with self.log_file.open("ab") as log:
             self._began = log.tell()
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=clean_environment(HOLDFAST_LOG_FORMAT="json", **{**self._env, **env}),
+                env=clean_environment(**{**self._env, **env}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -119,11 +121,14 @@ class Server:
             self._process.kill()
             self._process.wait(PATIENCE_S)
 
+    def terminate(self) -> None:
+        """SIGTERM, without waiting for what comes of it."""
+        if self._process is not None and self.alive:
+            self._process.send_signal(signal.SIGTERM)
+
     def stop(self, limit_s: float = PATIENCE_S) -> int:
         """SIGTERM and the exit status."""
-        assert self._process is not None, "never started"
-        if self.alive:
-            self._process.send_signal(signal.SIGTERM)
+        self.terminate()
         return self.wait(limit_s)
 
     def _listening(self) -> str | None:
@@ -237,6 +242,13 @@ class Person:
     def __exit__(self, *_error: object) -> None:
         self.http.close()
 
+    def move(self, url: str) -> Self:
+        """The same browser, cookies and all, at the server's new address."""
+        self.url = url
+        self.http.base_url = httpx.URL(url)
+        self.http.headers["Origin"] = url
+        return self
+
     def get(self, path: str, **more: Any) -> httpx.Response:
         """The page."""
         return self.http.get(path, **more)
@@ -294,6 +306,7 @@ def admin_env(folder: Path) -> dict[str, str]:
         "HOLDFAST_ADMIN_LOGIN": ADMIN,
         "HOLDFAST_ADMIN_PASSWORD_FILE": str(file),
         "HOLDFAST_ACCOUNTS_ARGON2_PRESET": "small",
+        "HOLDFAST_RATE_ANONYMOUS": "0",
     }
 
 

@@ -22,6 +22,7 @@ COLUMNS: Final = (
     " prev_hash, hash"
 )
 CUT: Final = "audit.cut"
+START: Final = "audit-start"
 
 
 async def record(
@@ -56,13 +57,30 @@ async def record(
     await DB.write(lambda connection: _append(connection, key, row))
 
 
+async def begin_anew() -> None:
+    """After the vault's keys were lost: the chain hangs on the last row there is, sealed.
+
+    Rows before it can no longer be checked. Joins the open transaction.
+    """
+    last = await DB.one("SELECT id, hash FROM audit_log ORDER BY id DESC LIMIT 1")
+    if last is None:
+        return
+    start = vault.seal("vault_meta", "value", START, f"{last['id']} {last['hash']}")
+    await DB.execute("INSERT INTO vault_meta (key, value) VALUES (?, ?)", (START, start))
+
+
 async def verify() -> int | None:
     """Walk the chain: the first id that was changed, added, moved or is missing.
 
     None if all is whole.
     """
     key = vault.derive("audit")
-    return await DB.read(lambda connection: _first_bad(connection, key))
+    row = await DB.one("SELECT value FROM vault_meta WHERE key = ?", (START,))
+    start = (0, "")
+    if row is not None:
+        words = vault.open("vault_meta", "value", START, row["value"]).reveal().split(" ")
+        start = (int(words[0]), words[1])
+    return await DB.read(lambda connection: _first_bad(connection, key, start))
 
 
 async def cut(before: datetime) -> int:
@@ -99,12 +117,14 @@ def _append(connection: apsw.Connection, key: bytes, row: tuple[Any, ...]) -> No
     ).fetchall()
 
 
-def _first_bad(connection: apsw.Connection, key: bytes) -> int | None:
+def _first_bad(
+    connection: apsw.Connection, key: bytes, start: tuple[int, str] = (0, "")
+) -> int | None:
     # Asked before the rows: a row added meanwhile is one too many, never one missing.
     highest = _sequence(connection)
-    anchors = {(1, "")} | _anchors(connection)
+    anchors = {(start[0] + 1, start[1])} | _anchors(connection)
     expected, prev_hash = None, ""
-    for row in _rows(connection):
+    for row in _rows(connection, start[0]):
         *body, row_prev, row_hash = row
         if expected is None:
             expected = row[0]
@@ -116,7 +136,7 @@ def _first_bad(connection: apsw.Connection, key: bytes) -> int | None:
         if row_prev != prev_hash or row_hash != _hash(key, prev_hash, tuple(body)):
             return int(row[0])
         expected, prev_hash = row[0] + 1, row_hash
-    following = expected or 1
+    following = expected or start[0] + 1
     return following if highest >= following else None
 
 
@@ -132,8 +152,9 @@ def _anchors(connection: apsw.Connection) -> set[tuple[int, str]]:
     return {(last + 1, str(digest)) for last, digest in found if isinstance(last, int)}
 
 
-def _rows(connection: apsw.Connection) -> Iterator[tuple[Any, ...]]:
-    return connection.execute(f"SELECT {COLUMNS} FROM audit_log ORDER BY id")  # noqa: S608 - a constant
+def _rows(connection: apsw.Connection, after: int) -> Iterator[tuple[Any, ...]]:
+    sql = f"SELECT {COLUMNS} FROM audit_log WHERE id > ? ORDER BY id"  # noqa: S608 - a constant
+    return connection.execute(sql, (after,))
 
 
 def _sequence(connection: apsw.Connection) -> int:

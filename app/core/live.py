@@ -7,7 +7,7 @@ fragment that cares fetches itself again by its ordinary route, where rights are
 
 import asyncio
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, Protocol
 
@@ -20,7 +20,7 @@ RESYNC_S = 1.0
 RING = 2000
 RING_S = 300.0
 QUEUE = 64
-MANY_ROWS = 100
+MANY_ROWS = 50  # in one beat; well below QUEUE, so that a burst is no reason to resync
 PER_SESSION = 8
 STREAMS = 2000
 _SAFE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -133,7 +133,7 @@ class Hub:
         self._nouns = dict(nouns)
         self._streams: set[Stream] = set()
         self._ring: deque[Event] = deque(maxlen=RING)
-        self._pending: dict[tuple[str, Audience], None] = {}
+        self._pending: dict[tuple[Noun, str, Audience], set[str]] = {}
         self._beat: asyncio.TimerHandle | None = None
         self._last_beat = float("-inf")
         self._last_resync = float("-inf")
@@ -193,17 +193,14 @@ class Hub:
 
     def _changed(self, changes: list[Change]) -> None:
         self._watch_accounts(changes)
-        many = {t for t, n in Counter(c.table for c in changes).items() if n > MANY_ROWS}
         for change in changes:
             noun = self._nouns.get(change.table)
             if noun is None:
                 continue
             for audience in _audiences(noun, change):
-                self._pending[noun.plural or change.table, audience] = None
-                if change.table in many:
-                    self._pending[f"{noun.name}-all", audience] = None
-                elif _SAFE_KEY.fullmatch(str(change.key)):
-                    self._pending[f"{noun.name}-{change.key}", audience] = None
+                rows = self._pending.setdefault((noun, change.table, audience), set())
+                if len(rows) <= MANY_ROWS:
+                    rows.add(str(change.key))
         if self._pending and self._beat is None:
             wait_s = max(0.0, self._last_beat + BEAT_S - monotonic())
             self._beat = asyncio.get_running_loop().call_later(wait_s, self._flush)
@@ -212,12 +209,19 @@ class Hub:
         """One beat: each name once, however many commits said it."""
         self._beat, self._last_beat = None, monotonic()
         pending, self._pending = self._pending, {}
-        for name, audience in pending:
-            self.number += 1
-            self._ring.append(Event(self.number, name, audience, self._last_beat))
-            for stream in self._streams:
-                if audience.includes(stream.viewer):
-                    stream.put(name, self.number)
+        said: set[tuple[str, Audience]] = set()
+        for (noun, table, audience), rows in pending.items():
+            for name in _names(noun, table, rows):
+                if (name, audience) not in said:
+                    said.add((name, audience))
+                    self._say(name, audience)
+
+    def _say(self, name: str, audience: Audience) -> None:
+        self.number += 1
+        self._ring.append(Event(self.number, name, audience, self._last_beat))
+        for stream in self._streams:
+            if audience.includes(stream.viewer):
+                stream.put(name, self.number)
 
     def _replay(self, stream: Stream, last_id: str) -> None:
         boot, _, heard = last_id.rpartition("-")
@@ -243,6 +247,14 @@ class Hub:
                     stream.end("bye")
                 elif stream.viewer.id in changed:
                     stream.check_again()
+
+
+def _names(noun: Noun, table: str, rows: set[str]) -> list[str]:
+    """The list's name, and each row's own; one name for all where they are many."""
+    if len(rows) > MANY_ROWS:
+        return [noun.plural or table, f"{noun.name}-all"]
+    singles = (f"{noun.name}-{key}" for key in sorted(rows) if _SAFE_KEY.fullmatch(key))
+    return [noun.plural or table, *singles]
 
 
 def _audiences(noun: Noun, change: Change) -> list[Audience]:

@@ -91,6 +91,8 @@ START = (
     _start(
         "allowed_hosts", tuple, (), "Host names that are answered; empty: the one of public_url"
     ),
+    _start("rate_anonymous", int, 60, "Requests a minute from one address; 0: no limit", low=0),
+    _start("rate_writes", int, 120, "Changes a minute by one person; 0: no limit", low=0),
     _start("log_format", str, "console", "How log lines look", choices=("console", "json")),
     _start(
         "log_level",

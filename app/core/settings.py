@@ -89,6 +89,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     root_path: str
     trusted_proxies: tuple[str, ...]
     allowed_hosts: tuple[str, ...]
+    rate_anonymous: int
+    rate_writes: int
     log_format: str
     log_level: str
     admin_login: str

@@ -7,7 +7,7 @@ still works.
 import hmac
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -35,13 +35,20 @@ __all__ = [
     "Vault",
     "VaultError",
     "WrongKey",
+    "active_key",
     "close",
+    "data_keys",
     "derive",
     "is_sealed",
     "kids",
     "load",
+    "new_data_key",
     "open",
+    "refresh",
+    "ring_source",
     "seal",
+    "unwrap",
+    "watch",
     "wrap",
 ]
 
@@ -71,6 +78,21 @@ class Vault:
         self._data_keys = data_keys
         self._active = active
         self.root = b""
+
+    @property
+    def active(self) -> str:
+        """The id of the data key that seals."""
+        return self._active
+
+    @property
+    def data_keys(self) -> frozenset[str]:
+        """Ids of the data keys that open."""
+        return frozenset(self._data_keys)
+
+    @property
+    def ring(self) -> list[RingKey]:
+        """The master keys."""
+        return self._ring
 
     @property
     def kids(self) -> list[str]:
@@ -119,7 +141,10 @@ class Vault:
         return SecretStr(text)
 
 
+OnFault = Callable[[str, str, str], None]
+
 _vault: Vault | None = None
+_tell: OnFault | None = None
 
 
 async def load(data_dir: Path, env: Mapping[str, str]) -> None:
@@ -140,10 +165,26 @@ async def load(data_dir: Path, env: Mapping[str, str]) -> None:
         if not ring:
             ring = [new_ring_key(data_dir)]
         if not rows:
-            rows = [await _new_data_key(ring[0])]
+            rows = [await _insert_data_key(ring[0])]
         opened = _unwrap(ring, rows)
         opened.root = await _root(opened, ring, rows)
     _vault = opened
+
+
+async def refresh() -> None:
+    """Read the data keys again: another process may have made one."""
+    opened = _loaded()
+    rows = await DB.all("SELECT id, kek_id, wrapped, state FROM vault_keys ORDER BY created_at, id")
+    fresh = _unwrap(opened.ring, rows)
+    fresh.root = opened.root
+    global _vault  # noqa: PLW0603
+    _vault = fresh
+
+
+def watch(tell: OnFault | None) -> None:
+    """Have `tell` called, from wherever it happens, for each value that does not open."""
+    global _tell  # noqa: PLW0603
+    _tell = tell
 
 
 def close() -> None:
@@ -165,7 +206,12 @@ def open(table: str, column: str, pk: str | int, stored: str) -> SecretStr:
 
     Raises VaultError if it was sealed for another place, damaged, or its key is lost.
     """
-    secret = _loaded().open(table, column, pk, stored)
+    try:
+        secret = _loaded().open(table, column, pk, stored)
+    except VaultError:
+        if _vault is not None and _tell is not None:
+            _tell(table, column, str(pk))
+        raise
     remember(secret.reveal())
     return secret
 
@@ -188,13 +234,33 @@ def kids() -> list[str]:
     return _loaded().kids
 
 
+def active_key() -> str:
+    """Id of the data key that seals."""
+    return _loaded().active
+
+
+def data_keys() -> frozenset[str]:
+    """Ids of the data keys that open."""
+    return _loaded().data_keys
+
+
+def ring_source() -> str:
+    """The file or variable the current master key came from."""
+    return _loaded().ring[0].source
+
+
+async def new_data_key() -> dict[str, str]:
+    """One more data key under the current master key, in the open transaction; its row."""
+    return await _insert_data_key(_loaded().ring[0])
+
+
 def _loaded() -> Vault:
     if _vault is None:
         raise VaultError("the vault is closed")
     return _vault
 
 
-async def _new_data_key(master: RingKey) -> dict[str, str]:
+async def _insert_data_key(master: RingKey) -> dict[str, str]:
     data_key_id, data_key = uuid7(), secrets.token_bytes(KEY_BYTES)
     wrapped = wrap(master, data_key_id, data_key)
     row = {"id": data_key_id, "kek_id": master.kid, "wrapped": wrapped, "state": "active"}
@@ -211,23 +277,27 @@ def wrap(master: RingKey, data_key_id: str, data_key: bytes) -> str:
     return b64(nonce + AESGCM(master.secret).encrypt(nonce, data_key, _wrap_place(data_key_id)))
 
 
+def unwrap(ring: list[RingKey], row: Mapping[str, str]) -> bytes | None:
+    """The data key of a row of `vault_keys`; None if no master key of the ring opens it."""
+    raw = unb64(row["wrapped"])
+    master = next((key for key in ring if key.kid == row["kek_id"]), None)
+    if master is None or raw is None:
+        return None
+    try:
+        return AESGCM(master.secret).decrypt(
+            raw[:NONCE_BYTES], raw[NONCE_BYTES:], _wrap_place(row["id"])
+        )
+    except (InvalidTag, ValueError):
+        return None
+
+
 def _unwrap(ring: list[RingKey], rows: list[dict[str, str]]) -> Vault:
     """A vault of all data keys the ring opens. A retired key may be lost.
 
     The active one may not.
     """
-    masters = {key.kid: AESGCM(key.secret) for key in ring}
-    data_keys: dict[str, bytes] = {}
-    for row in rows:
-        raw = unb64(row["wrapped"])
-        if row["kek_id"] not in masters or raw is None:
-            continue
-        try:
-            data_keys[row["id"]] = masters[row["kek_id"]].decrypt(
-                raw[:NONCE_BYTES], raw[NONCE_BYTES:], _wrap_place(row["id"])
-            )
-        except (InvalidTag, ValueError):
-            continue
+    opened = {row["id"]: unwrap(ring, row) for row in rows}
+    data_keys = {name: key for name, key in opened.items() if key is not None}
     active = [row["id"] for row in rows if row["state"] == "active"]
     if len(active) != 1 or active[0] not in data_keys:
         raise _wrong(ring, sorted({row["kek_id"] for row in rows if row["id"] not in data_keys}))

@@ -66,8 +66,10 @@ class NoticePages(Controller):
         if not is_fragment(request):
             return redirect(request, request.app.route_reverse("notifications"))
         found = await notify.list_new(_viewer(request).id, after[:64], TOASTS + 1)
-        data: dict[str, Any] = {"toasts": found[:TOASTS], "more": len(found) > TOASTS}
-        return page(request, "_notices.html", block="notice_toasts", **data)
+        more = len(found) > TOASTS
+        return page(
+            request, "_notices.html", block="notice_toasts", toasts=found[:TOASTS], more=more
+        )
 
     @post("/read", name="notices_read", status_code=303)
     async def read(self, request: WebRequest) -> Response[str]:

@@ -314,14 +314,14 @@ def _portal_consent(sight: Sight) -> Verdict | None:
         if any(item.is_text or item.type in {"password", "textarea"} for item in form.controls):
             continue
         for button in form.submits():
-            if _plain(button.label) in words.ACCEPT:
+            if _plain(button.label) in sight.policy.accept_words:
                 return Verdict(Kind.PORTAL_CONSENT, form=form, submitter=button)
     return None
 
 
 def _maintenance(sight: Sight) -> Verdict | None:
     small = len(sight.page.raw) < SMALL_PAGE
-    found = small and any(word in sight.headings for word in words.MAINTENANCE)
+    found = small and any(word in sight.headings for word in sight.policy.maintenance_words)
     return Verdict(Kind.MAINTENANCE, outcome=Outcome.MAINTENANCE) if found else None
 
 

@@ -23,6 +23,10 @@ from app.tickets.validate import same_host
 PURPOSE: Final = "tickets.portal"
 MOST_AUTO_POSTS: Final = 3
 MOST_CONSENTS: Final = 2
+# Pages whose shapes are kept from a good run, to lay beside one that is not understood.
+SHAPED: Final = frozenset(
+    {Kind.LOGIN, Kind.ATTRIBUTE_RELEASE, Kind.TERMS, Kind.PORTAL_CONSENT, Kind.TICKET}
+)
 _PROCEED: Final = "_eventId_proceed"
 _OPTIONS: Final = "_shib_idp_consentOptions"
 
@@ -81,6 +85,7 @@ class _Walk:
         self._auto_posts = 0
         self._consents = 0
         self._attributes: tuple[str, ...] = ()
+        self._shapes: dict[str, str] = {}
         self._acts: dict[Kind, Callable[[Page, Verdict], Awaitable[Page]]] = {
             Kind.SAML_POST: self._saml_post,
             Kind.STORAGE: self._storage,
@@ -107,6 +112,8 @@ class _Walk:
             self.hops.name_last(verdict.kind)
             if self.policy.login_only and self._is_behind_login(page, verdict):
                 return self._result(page, verdict.kind)
+            if verdict.kind in SHAPED:
+                self._shapes[verdict.kind] = skeleton(page)
             if verdict.kind is Kind.TICKET:
                 return await self._ticket(page)
             page = await self._go_on(page, verdict)
@@ -290,7 +297,7 @@ class _Walk:
             lines=read.lines if read else (),
             volatile=read.volatile if read else frozenset(),
             slow_patterns=read.slow_patterns if read else (),
-            skeleton=skeleton(page),
+            skeleton=shapes(self._shapes or {kind: skeleton(page)}),
             attributes=self._attributes,
         )
 
@@ -298,6 +305,11 @@ class _Walk:
         if step != self._step:
             self._step = step
             await self._progress(step)
+
+
+def shapes(found: Mapping[str, str]) -> str:
+    """The shapes of several pages as one text, each under the kind of its page."""
+    return "\n\n".join(f"[{kind}]\n{shape}" for kind, shape in found.items())
 
 
 def _form(page: Page, verdict: Verdict) -> Form:

@@ -20,6 +20,7 @@ from db.failpoints import failpoint
 RAW: Final = "raw.html"
 VIEW: Final = "view.html"
 CODE: Final = "barcode.png"
+PDF: Final = "ticket.pdf"
 FOLDER: Final = "tickets"
 POLICY: Final = "; ".join(
     (
@@ -158,7 +159,15 @@ def content_hash(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def store(data_dir: Path, user_id: str, raw: bytes, view: bytes, code_png: bytes = b"") -> str:
+def store(
+    data_dir: Path,
+    user_id: str,
+    raw: bytes,
+    view: bytes,
+    code_png: bytes = b"",
+    *,
+    pdf: bytes = b"",
+) -> str:
     """Write the document's folder in one step and return the path of `raw.html` below `data_dir`.
 
     Safe to repeat: the folder is named by its content, and one that is there already stays. Raises
@@ -167,7 +176,7 @@ def store(data_dir: Path, user_id: str, raw: bytes, view: bytes, code_png: bytes
     name = content_hash(raw)[:16]
     home = inside(data_dir, FOLDER, user_id)
     final = home / name
-    files = {RAW: raw, VIEW: view, **({CODE: code_png} if code_png else {})}
+    files = {RAW: raw, VIEW: view, **{k: v for k, v in {CODE: code_png, PDF: pdf}.items() if v}}
     temp = home / f".{name}.{secrets.token_hex(8)}.tmp"
     try:
         private_folder(home)

@@ -1,11 +1,13 @@
 """What every driver takes and gives: a login, the rules of a run, and the document it fetched."""
 
+import ipaddress
 from collections.abc import Awaitable, Callable
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from app.core.secret import SecretStr
+from app.tickets import words
 from app.tickets.outcomes import Outcome, Step
 from app.tickets.page import Asset, Page
 
@@ -36,6 +38,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     login_only: bool = False
     known_versions: frozenset[str] = frozenset()
     ignore_patterns: tuple[str, ...] = ()
+    accept_words: frozenset[str] = words.ACCEPT
+    maintenance_words: tuple[str, ...] = words.MAINTENANCE
     volatile: frozenset[str] = frozenset()
     proxy_url: str | None = None
     proxy_login: tuple[str, SecretStr] | None = None
@@ -72,10 +76,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return (self.portal_host, *self._idp_hosts(scheme))
 
     def _scheme_fits(self, url: SplitResult) -> bool:
-        # The service refuses to store an http portal unless it is on a loopback or private address.
-        return url.scheme == "https" or (
-            url.scheme == "http" and urlsplit(self.portal_url).scheme == "http"
-        )
+        """https; plain http only between hosts that are this machine or its own network."""
+        if url.scheme == "https":
+            return True
+        portal = urlsplit(self.portal_url)
+        return url.scheme == portal.scheme == "http" and is_local(portal) and is_local(url)
 
     def _idp_hosts(self, scheme: str) -> tuple[str, ...]:
         return tuple(host_port(urlsplit(f"{scheme}://{host}")) for host in self.idp_hosts)
@@ -85,7 +90,8 @@ class FetchResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a driver brought home.
 
     `version` and `lines` are the canonical text, `volatile` the shapes learned now, `slow_patterns`
-    the ignore patterns that ran out of time, `attributes` what a consent page listed.
+    the ignore patterns that ran out of time, `attributes` what a consent page listed, `skeleton`
+    the shapes of the pages passed, `ignored` what of the device the driver could not honour.
     """
 
     kind: str
@@ -104,11 +110,23 @@ class FetchResult(msgspec.Struct, frozen=True, kw_only=True):
     slow_patterns: tuple[str, ...] = ()
     skeleton: str = ""
     attributes: tuple[str, ...] = ()
+    pdf: bytes = b""
+    ignored: tuple[str, ...] = ()
 
     def page(self) -> Page:
         """The document as a page, read with the same charset."""
         headers = {"content-type": f"text/html; charset={self.charset}"}
         return Page(self.final_url, self.raw_bytes, status=self.status, headers=headers)
+
+
+def is_local(url: SplitResult) -> bool:
+    """Whether the host is written as `localhost` or as a loopback or private address."""
+    host = url.hostname or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_private  # loopback included
 
 
 def host_port(url: SplitResult) -> str:

@@ -27,6 +27,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     device_scale_factor: float = 1
     latitude: float | None = None
     longitude: float | None = None
+    own: bool = False
 
     @property
     def accept_language(self) -> str:

@@ -1,20 +1,17 @@
-"""Who is asking.
-
-The session cookie, the guard on `opt["access"]`, and the cookies the server signs.
+"""Who is asking: the session cookie, and the guard on `opt["access"]`.
 
 Sessions themselves live in `app/accounts`; the composition root hands their reader to
 `SessionMiddleware`.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from http.cookies import SimpleCookie
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
-from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
 from litestar import Litestar, Request, Response
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie, State
@@ -28,22 +25,29 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core import vault
 from app.core.errors import Denied, NotFound
-from app.web.pages import redirect
+from app.web import cookies
+from app.web.pages import page, redirect
 from db import clock
 
-SESSION = "holdfast"
-JOIN = "holdfast-join"
-KNOWN = "holdfast-known"
-REMEMBER_S = 90 * 86400
+FRESH = timedelta(minutes=15)
 
 # Nothing below these paths has a use for a session: static files, probes, and callers with keys of
 # their own.
-SESSIONLESS = ("/static/", "/healthz", "/readyz", "/metrics", "/csp-report", "/webhooks/", "/api/")
+SESSIONLESS = (
+    "/static/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/csp-report",
+    "/webhooks/",
+    "/api/",
+    "/schema/",
+)
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _ACCESS = re.compile(r"public|anon_only|admin|user(:[a-z]+)?|token:[a-z]+(:[a-z]+)?")
+_ACCOUNT_SCOPES = ("jobs", "any")  # of no domain: whoever has an account may have them
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +67,25 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_admin(self) -> bool:
         return self.role == "admin"
+
+
+class Bearer(msgspec.Struct, frozen=True, kw_only=True):
+    """A program that came with an API token: whose it is, and what it may do at most."""
+
+    user: Principal
+    token_id: str
+    scopes: tuple[str, ...]
+
+    def may(self, scope: str) -> bool:
+        """Whether the token says so and its owner still could: it never exceeds its owner."""
+        if scope == "any":
+            return True
+        place = scope.partition(":")[0]
+        if scope not in self.scopes:
+            return False
+        if place in ("admin", "metrics"):
+            return self.user.is_admin
+        return place in _ACCOUNT_SCOPES or place in self.user.domains
 
 
 WebRequest: TypeAlias = Request[Principal | None, Any, State]
@@ -96,6 +119,19 @@ class AlreadySignedIn(HTTPException):
     status_code = 303
 
 
+class ConfirmNeeded(HTTPException):
+    """Who signed in a while ago must show once more that it is them."""
+
+    status_code = 401
+
+
+class TokenNeeded(NotAuthorizedException):
+    """A place for programs was asked without a token that is good."""
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": 'Bearer realm="Holdfast"'})
+
+
 class SessionMiddleware:
     """Turn the session cookie into `request.user`, with at most one read.
 
@@ -121,8 +157,8 @@ class SessionMiddleware:
             await self.app(scope, receive, send)
             return
 
-        name = cookie_name(scope, SESSION)
-        sent = list(_cookies(scope, name))
+        name = cookies.cookie_name(scope, cookies.SESSION)
+        sent = list(cookies.sent_cookies(scope, name))
         # Two cookies of one name: somebody else on this host or domain planted one of them. Believe
         # neither.
         token = sent[0] if len(sent) == 1 and _TOKEN.fullmatch(sent[0]) else None
@@ -133,13 +169,13 @@ class SessionMiddleware:
 
         fresh: Cookie | None = None
         if visit is not None and visit.new_token is not None:
-            fresh = session_cookie(scope, visit.new_token, remember=visit.remember)
+            fresh = cookies.session_cookie(scope, visit.new_token, remember=visit.remember)
         elif visit is None and sent:
-            fresh = _spent(scope, SESSION)
+            fresh = cookies.spent_cookie(scope, cookies.SESSION)
 
         async def send_with_cookie(message: Message) -> None:
             if fresh is not None and message["type"] == "http.response.start":
-                _add_cookie(message, name, fresh)
+                cookies.add_cookie(message, name, fresh)
             await send(message)
 
         await self.app(scope, receive, send_with_cookie)
@@ -156,28 +192,48 @@ def reloader(read_by_id: ReadSession) -> Callable[[str], Awaitable[Principal | N
 
 
 def guard(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Let pass whom `opt["access"]` of the route names. A route without one lets nobody pass."""
+    """Let pass whom `opt["access"]` of the route names. A route without one lets nobody pass.
+
+    Admin pages, and routes with `opt["fresh"]`, ask whose last proof is older than 15 minutes.
+    """
     if connection.scope.get("method") == "OPTIONS":
         raise MethodNotAllowedException
     access = str(handler.opt.get("access", ""))
-    user: Principal | None = connection.scope.get("user")
-    kind, _, domain = access.partition(":")
-    if kind == "public":
-        return
+    kind, _, place = access.partition(":")
+    bearer = connection.scope.get("auth")
+    if kind == "token":
+        if not isinstance(bearer, Bearer):
+            raise TokenNeeded
+        if not bearer.may(place):
+            raise Denied("This token may not do that.")
+    elif kind != "public":
+        if isinstance(bearer, Bearer):
+            raise NotAuthorizedException
+        _guard_person(connection.scope.get("user"), kind, place, bool(handler.opt.get("fresh")))
+
+
+def _guard_person(user: Principal | None, kind: str, domain: str, fresh: bool) -> None:
     if kind == "anon_only":
         if user is not None:
             raise AlreadySignedIn
         return
-    if kind == "token":
-        raise NotAuthorizedException
     if user is None:
         raise SignInNeeded
     if kind == "user":
         if domain and domain not in user.domains:
             raise NotFound
-        return
-    if kind != "admin" or not user.is_admin:
+    elif kind != "admin" or not user.is_admin:
         raise Denied("Only an admin may open this.")
+    if (fresh or kind == "admin") and not is_fresh(user):
+        raise ConfirmNeeded
+
+
+def is_fresh(user: Principal) -> bool:
+    """Whether the person proved who they are within the last 15 minutes."""
+    if user.reauth_at is None:
+        return False
+    # A moment still to come is the work of a clock that was wrong: it proves nothing.
+    return timedelta(minutes=-1) < clock.now() - clock.parse(user.reauth_at) < FRESH
 
 
 def require_access_declared(app: Litestar) -> None:
@@ -223,9 +279,35 @@ def send_home(request: Request[Any, Any, Any], _: AlreadySignedIn) -> Response[s
     return redirect(request, _root(request.scope) + "/")
 
 
+def ask_to_confirm(request: Request[Any, Any, Any], _: ConfirmNeeded) -> Response[str]:
+    """Answer `ConfirmNeeded`: to the page that asks for the password, and back.
+
+    A fragment that fetches itself only says so: nobody is led away from what they read.
+    """
+    url = _root(request.scope) + request.app.route_reverse("confirm")
+    is_part = request.headers.get("HX-Request") == "true"
+    if request.method == "GET" and not is_part:
+        query = request.scope.get("query_string", b"").decode("latin-1")
+        wanted = _root(request.scope) + _path(request.scope) + (f"?{query}" if query else "")
+        return redirect(request, f"{url}?next={quote(safe_next(wanted), safe='/')}")
+    here = request.headers.get("HX-Current-URL") or request.headers.get("Referer", "")
+    back = quote(safe_next(urlsplit(str(here)).path), safe="/")
+    if request.method == "GET":
+        headers = {"HX-Retarget": "#toasts", "HX-Reswap": "innerHTML", "Vary": "HX-Request"}
+        return page(
+            request,
+            "accounts/_confirm_toast.html",
+            status=401,
+            headers=headers,
+            confirm_url=f"{url}?next={back}",
+        )
+    return redirect(request, f"{url}?next={back}")
+
+
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     SignInNeeded: send_to_sign_in,
     AlreadySignedIn: send_home,
+    ConfirmNeeded: ask_to_confirm,
 }
 
 
@@ -242,7 +324,12 @@ def safe_next(value: str) -> str:
 
 def client_ip(request: Connection) -> str:
     """The address of the caller; behind trusted proxies the one they report. May be empty."""
-    client = request.scope.get("client")
+    return client_ip_of(request.scope)
+
+
+def client_ip_of(scope: Scope) -> str:
+    """The same for a middleware."""
+    client = scope.get("client")
     if not client:
         return ""
     try:
@@ -254,106 +341,8 @@ def client_ip(request: Connection) -> str:
     return str(address)
 
 
-def session_token(request: Connection) -> str | None:
-    """The session cookie as it was sent, whether it opens anything or not."""
-    sent = list(_cookies(request.scope, cookie_name(request.scope, SESSION)))
-    return sent[0] if len(sent) == 1 else None
-
-
-def cookie_name(scope: Scope, name: str) -> str:
-    """Over https a cookie carries `__Host-`: no neighbour on the domain can set or shadow it."""
-    return f"__Host-{name}" if scope.get("scheme") == "https" else name
-
-
-def session_cookie(scope: Scope, token: str, *, remember: bool) -> Cookie:
-    """The cookie of a session. Without `remember` it goes when the browser closes."""
-    return _cookie(scope, SESSION, token, REMEMBER_S if remember else None)
-
-
-def set_session_cookie(
-    response: Response[Any], request: Connection, token: str, remember: bool
-) -> None:
-    """Hand a session's token to the browser."""
-    response.set_cookie(session_cookie(request.scope, token, remember=remember))
-
-
-def clear_cookie(response: Response[Any], request: Connection, name: str) -> None:
-    """Take a cookie back; `name` is one of the constants of this module."""
-    response.set_cookie(_spent(request.scope, name))
-
-
-def set_signed_cookie(
-    response: Response[Any], request: Connection, name: str, value: str, max_age_s: int
-) -> None:
-    """Keep `value` with the browser: to be read there, not to be forged or renamed."""
-    text = _serializer(name).dumps(value)
-    response.set_cookie(_cookie(request.scope, name, text, max_age_s))
-
-
-def read_signed_cookie(request: Connection, name: str, max_age_s: int) -> str | None:
-    """The value kept under `name`; None if missing, forged, doubled or older than `max_age_s`."""
-    sent = list(_cookies(request.scope, cookie_name(request.scope, name)))
-    if len(sent) != 1:
-        return None
-    try:
-        value = _serializer(name).loads(sent[0], max_age=max_age_s)
-    except BadData:
-        return None
-    return value if isinstance(value, str) else None
-
-
 def _principal(visit: Visit) -> Principal:
     return msgspec.convert(visit, Principal, from_attributes=True)
-
-
-class _Signer(TimestampSigner):
-    def get_timestamp(self) -> int:
-        return clock.ms() // 1000
-
-
-def _serializer(name: str) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(vault.derive(f"cookie:{name}"), salt=name, signer=_Signer)
-
-
-def _cookie(scope: Scope, name: str, value: str, max_age_s: int | None) -> Cookie:
-    return Cookie(
-        key=cookie_name(scope, name),
-        value=value,
-        path="/",
-        max_age=max_age_s,
-        httponly=True,
-        samesite="lax",
-        secure=scope.get("scheme") == "https",
-    )
-
-
-def _spent(scope: Scope, name: str) -> Cookie:
-    return _cookie(scope, name, "", 0)
-
-
-def _add_cookie(message: Message, name: str, cookie: Cookie) -> None:
-    headers: list[tuple[bytes, bytes]] = list(message["headers"])  # type: ignore[typeddict-item]
-    prefix = f"{name}=".encode()
-    if any(key.lower() == b"set-cookie" and value.startswith(prefix) for key, value in headers):
-        return  # the handler signed in or out: its word is newer
-    headers.append((b"set-cookie", cookie.to_header(header="").encode()))
-    message["headers"] = headers  # type: ignore[typeddict-unknown-key]
-
-
-def _cookies(scope: Scope, name: str) -> Iterator[str]:
-    for key, header in scope["headers"]:
-        if key == b"cookie":
-            for pair in header.decode("latin-1").split(";"):
-                found, _, value = pair.strip().partition("=")
-                if found == name and value:
-                    yield _unquoted(value)
-
-
-def _unquoted(value: str) -> str:
-    if value.startswith('"'):
-        morsel = SimpleCookie(f"v={value}").get("v")
-        return morsel.value if morsel else ""
-    return value
 
 
 def _path(scope: Scope) -> str:

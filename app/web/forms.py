@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import Any, TypeVar, get_args, get_origin
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from litestar import Request
+from litestar.enums import RequestEncodingType
+from litestar.exceptions import ClientException
 
 from app.core.errors import Invalid
 from app.core.i18n import _
@@ -14,14 +17,27 @@ from app.core.i18n import _
 Form = dict[str, str | list[str]]
 T = TypeVar("T", bound=msgspec.Struct)
 
+_FORMS = ("", RequestEncodingType.URL_ENCODED, RequestEncodingType.MULTI_PART)
 _PATH = re.compile(r"`\$\.([A-Za-z_][A-Za-z0-9_]*)")
 _MISSING = re.compile(r"missing required field `([A-Za-z_][A-Za-z0-9_]*)`")
 
 
 async def read(request: Request[Any, Any, Any]) -> Form:
-    """What was typed, as it came; a name sent twice becomes a list. Files are left out."""
+    """What was typed, as it came; a name sent twice becomes a list. Files are left out.
+
+    Raises ClientException: 415 for a body that is no form, since taken for an empty one it would
+    untick every box; 400 for one that is not UTF-8, since a password would not be the one typed.
+    """
+    kind = request.content_type[0]
+    if kind not in _FORMS:
+        raise ClientException(status_code=415)
+    if kind == RequestEncodingType.URL_ENCODED and not _is_utf8(await request.body()):
+        raise ClientException(status_code=400)
     posted: Form = {}
-    data = await request.form()
+    try:
+        data = await request.form()
+    except UnicodeDecodeError:  # in a part of multipart/form-data
+        raise ClientException(status_code=400) from None
     for name, value in data.multi_items():
         if not isinstance(value, str):
             continue
@@ -60,6 +76,14 @@ def check(posted: Form, kind: type[T], *, keep_space: tuple[str, ...] = ("passwo
 async def read_form(request: Request[Any, Any, Any], kind: type[T]) -> T:
     """`read` and `check` in one, for forms that are short enough to be typed again."""
     return check(await read(request), kind)
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        unquote_to_bytes(body).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _flag(value: str) -> bool:

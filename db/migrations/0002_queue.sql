@@ -140,6 +140,7 @@ CREATE TABLE queue_rates (
     burst             INTEGER NOT NULL DEFAULT 1,
     tat               INTEGER NOT NULL DEFAULT 0,
     blockedUntil      INTEGER NOT NULL DEFAULT 0,
+    source            TEXT NOT NULL DEFAULT 'code' CHECK (source IN ('code','user')),
     updatedAt         INTEGER NOT NULL
 ) WITHOUT ROWID;
 

@@ -156,6 +156,7 @@ CREATE TABLE firmware_requests (
     csc            TEXT NOT NULL,
     wanted_version TEXT,
     parts          TEXT NOT NULL DEFAULT 'all',
+    query_id       TEXT, -- the pair of imei_log rows this belongs to; none without an IMEI
     status         TEXT NOT NULL DEFAULT 'queued'
         CHECK (status IN ('queued', 'ready', 'failed', 'cancelled')),
     job_id         TEXT,

@@ -191,6 +191,7 @@ class QueueRate(Table, tablename="queue_rates", db=DB):
     burst = Integer(default=1)
     tat = Integer()
     blocked_until = Integer(db_column_name="blockedUntil")
+    source = Text(default=Source.CODE, choices=Source)
     updated_at = Integer(db_column_name="updatedAt")
 
 

@@ -55,7 +55,7 @@ class House:
 @asynccontextmanager
 async def running(database: Path, **chosen: Any) -> AsyncIterator[House]:
     """The program on a migrated file, from start to end; stand-ins only if asked for."""
-    given = {"data_dir": database.parent, "log_level": "error", **chosen}
+    given = {"data_dir": database.parent, "log_level": "error", "rate_anonymous": 0, **chosen}
     app = create_app(settings.load(given, {}), {})
     async with app.litestar.lifespan():
         yield House(app)

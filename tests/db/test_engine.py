@@ -1,6 +1,7 @@
 import asyncio
 import threading
 import time
+from pathlib import Path
 
 import apsw
 import pytest
@@ -52,21 +53,14 @@ async def test_a_with_statement_that_writes_finds_the_writer(db: ApswEngine) -> 
 
 async def test_writes_of_one_moment_share_one_transaction(db: ApswEngine) -> None:
     held = await _hold_the_writer(db)
-    before = await db.read(lambda c: c.execute("SELECT count(*) FROM configuration").fetchall())
-    states: list[list[int]] = []
-
-    def insert(key: str) -> None:
-        return db.writer.submit(  # type: ignore[return-value]
-            lambda c: (
-                c.execute(INSERT, (key, "x")).fetchall(),
-                states.append([c.total_changes(), int(c.in_transaction)]),
-            )
-        )
-
-    futures = [insert(f"k{n}") for n in range(20)]
+    commits: list[list[Change]] = []
+    stop = changes.subscribe(commits.append)
+    writes = asyncio.gather(*(db.execute(INSERT, (f"k{n}", "x")) for n in range(20)))
+    await asyncio.sleep(0)
     held.set()
-    await asyncio.gather(*futures)  # type: ignore[arg-type]
-    assert before == [(0,)]
+    await writes
+    stop()
+    assert [len(commit) for commit in commits] == [20], "one commit, and so one sync"
     assert await count(db) == 20
 
 
@@ -102,11 +96,15 @@ async def test_a_transaction_commits_whole(db: ApswEngine) -> None:
 
 async def test_a_transaction_that_fails_leaves_nothing(db: ApswEngine) -> None:
     called: list[str] = []
-    with pytest.raises(ValueError, match="no"):
+
+    async def body() -> None:
         async with db.tx() as tx:
             tx.after_commit(lambda: called.append("after"))
             await db.execute(INSERT, ("a", "1"))
             raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await body()
     assert await count(db) == 0
     assert called == []
 
@@ -115,14 +113,18 @@ async def test_a_nested_one_rolls_back_alone(db: ApswEngine) -> None:
     seen: list[list[Change]] = []
     stop = changes.subscribe(seen.append)
     called: list[str] = []
+
+    async def body() -> None:
+        async with db.tx() as inner:
+            await db.execute(INSERT, ("b", "2"))
+            inner.after_commit(lambda: called.append("inner"))
+            raise ValueError("inner")
+
     async with db.tx() as tx:
         await db.execute(INSERT, ("a", "1"))
         tx.after_commit(lambda: called.append("outer"))
         with pytest.raises(ValueError, match="inner"):
-            async with db.tx() as inner:
-                await db.execute(INSERT, ("b", "2"))
-                inner.after_commit(lambda: called.append("inner"))
-                raise ValueError("inner")
+            await body()
     stop()
     assert [change.key for commit in seen for change in commit] == ["a"]
     assert await count(db) == 1
@@ -177,7 +179,7 @@ async def test_cancelled_while_waiting_for_the_lock_begins_nothing(db: ApswEngin
 
 @pytest.mark.parametrize("point", range(1, 12))
 async def test_cancelled_at_any_await_the_engine_goes_on(db: ApswEngine, point: int) -> None:
-    """Cancel at the n-th turn of the loop, whichever await that is: whole or nothing, never half."""
+    """Cancel at the n-th turn of the loop, whichever await that is: whole or nothing."""
 
     async def request() -> None:
         async with db.tx():
@@ -194,16 +196,20 @@ async def test_cancelled_at_any_await_the_engine_goes_on(db: ApswEngine, point: 
     await db.execute(INSERT, ("c", "3"))
 
 
-async def test_a_body_that_never_ends_is_rolled_back(
-    db: ApswEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("db.writer.BODY_LIMIT_S", 0.05)  # a setting, not behaviour
-    with pytest.raises(TransactionLost):
-        async with db.tx():
-            await db.execute(INSERT, ("a", "1"))
+async def test_a_body_that_never_ends_is_rolled_back(database: Path) -> None:
+    engine = ApswEngine()
+    await engine.open(database, body_limit_s=0.05)
+
+    async def body() -> None:
+        async with engine.tx():
+            await engine.execute(INSERT, ("a", "1"))
             await asyncio.sleep(0.3)
-    assert await count(db) == 0
-    await db.execute(INSERT, ("b", "2"))
+
+    with pytest.raises(TransactionLost):
+        await body()
+    assert await count(engine) == 0
+    await engine.execute(INSERT, ("b", "2"))
+    await engine.close()
 
 
 async def test_a_task_that_outlives_its_transaction_writes_on_its_own(db: ApswEngine) -> None:
@@ -251,7 +257,7 @@ async def test_another_process_is_noticed(db: ApswEngine) -> None:
     stop = changes.on_foreign(heard.set)
     path = db.path
 
-    def foreign() -> None:  # a second apsw connection is to SQLite what a second process is
+    def foreign() -> None:  # to SQLite a second connection is what a second process is
         connection = apsw.Connection(str(path))
         connection.execute(INSERT, ("other", "1")).fetchall()
         connection.close()
@@ -270,9 +276,9 @@ async def test_own_commits_are_not_taken_for_foreign_ones(db: ApswEngine) -> Non
     assert heard == []
 
 
-async def test_closing_finishes_what_was_asked_before(database: object) -> None:
+async def test_closing_finishes_what_was_asked_before(database: Path) -> None:
     engine = ApswEngine()
-    await engine.open(database)  # type: ignore[arg-type]
+    await engine.open(database)
     writes = [engine.execute(INSERT, (f"k{n}", "x")) for n in range(10)]
     gathered = asyncio.gather(*writes)
     await asyncio.sleep(0)

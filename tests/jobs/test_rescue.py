@@ -178,6 +178,7 @@ async def test_a_stopped_worker_that_wakes_up_late_can_write_nothing(
     zombie = await start(QUICK)
     job = await enqueue(Hold(file=str(go)))
     await said(zombie, "holding")
+    await asyncio.sleep(0.2)  # past its next look: stopped in a commit it would hold the lock
     zombie.send_signal(signal.SIGSTOP)
     heir = await start(QUICK)
     async with asyncio.timeout(10):

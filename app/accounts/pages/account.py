@@ -6,12 +6,13 @@ import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 
-from app.accounts.pages.replies import REFUSALS, again, caller, url
+from app.accounts.pages.replies import REFUSALS, again, caller
 from app.accounts.service import profile, sessions
 from app.core.errors import NotFound
 from app.core.i18n import _, speak
-from app.web import auth, forms
+from app.web import auth, cookies, forms
 from app.web.auth import WebRequest
+from app.web.links import url
 from app.web.pages import page, redirect, saved
 
 ACCOUNT_BLOCKS = ("account_devices", "account_look", "account_password")
@@ -107,7 +108,7 @@ async def _change_password(request: WebRequest, user_id: str, posted: forms.Form
     )
     toast = _("The password was changed. All other devices are signed out.")
     response = redirect(request, url(request, "account"), toast=toast)
-    auth.set_session_cookie(response, request, token, remember)
+    cookies.set_session_cookie(response, request, token, remember)
     return response
 
 

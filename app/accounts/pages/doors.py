@@ -10,15 +10,16 @@ from app.accounts.pages.replies import (
     REFUSALS,
     again,
     caller,
+    half_way,
     known_here,
     remember_here,
-    url,
     welcome,
 )
 from app.accounts.service import sessions, setup, signin
 from app.core.errors import AppError, NotFound
-from app.web import auth, forms
+from app.web import auth, cookies, forms
 from app.web.auth import WebRequest
+from app.web.links import url
 from app.web.pages import page, redirect
 
 
@@ -59,8 +60,11 @@ class SignInPages(Controller):
             )
         except REFUSALS as error:
             return await _login_page(request, error, form=posted, next=str(posted.get("next", "")))
-        response = redirect(request, auth.safe_next(form.next))
-        auth.set_session_cookie(response, request, entered.token, form.remember)
+        wanted = auth.safe_next(form.next)
+        if entered.pending:
+            return half_way(request, entered, wanted)
+        response = redirect(request, wanted)
+        cookies.set_session_cookie(response, request, entered.token, form.remember)
         remember_here(response, request, entered.user_id, known)
         return response
 
@@ -69,7 +73,7 @@ class SignInPages(Controller):
         if request.user is not None:
             await sessions.end_session(request.user.session_id, ip=auth.client_ip(request))
         response = redirect(request, url(request, "login"))
-        auth.clear_cookie(response, request, auth.SESSION)
+        cookies.clear_cookie(response, request, cookies.SESSION)
         response.headers["Clear-Site-Data"] = '"cache"'
         return response
 

@@ -8,11 +8,12 @@ from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from app.accounts.pages.replies import REFUSALS, absolute, again, url
+from app.accounts.pages.replies import REFUSALS, again
 from app.accounts.service import invites
 from app.core.i18n import _
 from app.web import auth, forms
 from app.web.auth import WebRequest
+from app.web.links import absolute, url
 from app.web.pages import done, page
 
 PAGE_ROWS = 50
@@ -80,7 +81,8 @@ class InvitePages(Controller):
         return done(request, url(request, "invites"), "invites", toast=toast)
 
 
-def _domain_words() -> dict[str, str]:
+def domain_words() -> dict[str, str]:
+    """What each domain is called."""
     return {
         "tickets": _("Tickets"),
         "audiobooks": _("Audiobooks"),
@@ -101,7 +103,7 @@ async def _invite_data(
     state = state if state in invites.STATES else ""
     at = max(at, 0)
     listed = await invites.list_invites(state=state, q=q, limit=PAGE_ROWS, offset=at)
-    words = _domain_words()
+    words = domain_words()
 
     def at_row(offset: int) -> str:
         values = {"state": state, "q": q, "at": offset or ""}

@@ -6,20 +6,13 @@ import msgspec
 from litestar import Controller, Response, get, post
 from litestar.params import FromPath
 
-from app.accounts.pages.replies import (
-    REFUSALS,
-    TURNED_AWAY,
-    again,
-    caller,
-    retry_after,
-    url,
-    welcome,
-)
+from app.accounts.pages.replies import REFUSALS, TURNED_AWAY, again, caller, retry_after, welcome
 from app.accounts.service import redeem, users
 from app.accounts.service.redeem import Gone
 from app.core.errors import AppError, Invalid, NotFound
-from app.web import auth, forms
+from app.web import auth, cookies, forms
 from app.web.auth import WebRequest
+from app.web.links import url
 from app.web.pages import page, redirect
 
 JOIN_S = 30 * 60
@@ -83,7 +76,7 @@ class JoinPages(Controller):
         except REFUSALS as error:
             return await _join_again(request, secret, error, posted)
         response = welcome(request, entered)
-        auth.clear_cookie(response, request, auth.JOIN)
+        cookies.clear_cookie(response, request, cookies.JOIN)
         return response
 
 
@@ -106,7 +99,7 @@ def _join_page(
         form=form,
     )
     if isinstance(refusal, Gone | NotFound):
-        auth.clear_cookie(response, request, auth.JOIN)
+        cookies.clear_cookie(response, request, cookies.JOIN)
     return response
 
 
@@ -143,10 +136,10 @@ async def _take_code(request: WebRequest, posted: forms.Form) -> Response[str]:
 
 
 def _secret(request: WebRequest) -> str | None:
-    return auth.read_signed_cookie(request, auth.JOIN, JOIN_S)
+    return cookies.read_signed_cookie(request, cookies.JOIN, JOIN_S)
 
 
 def _keep(request: WebRequest, secret: str) -> Response[str]:
     response = redirect(request, url(request, "join"))
-    auth.set_signed_cookie(response, request, auth.JOIN, secret, JOIN_S)
+    cookies.set_signed_cookie(response, request, cookies.JOIN, secret, JOIN_S)
     return response

@@ -4,6 +4,7 @@ Who calls, where links lead, and the answer to a form that was refused.
 """
 
 from typing import Any
+from urllib.parse import quote
 
 from litestar import Response
 
@@ -14,8 +15,9 @@ from app.accounts.service.sessions import Caller
 from app.accounts.service.signin import SignInFailed
 from app.accounts.service.throttle import Throttled
 from app.core.errors import AppError, Conflict, Invalid, NotFound
-from app.web import auth
+from app.web import auth, cookies
 from app.web.auth import WebRequest
+from app.web.links import url
 from app.web.pages import page, redirect
 
 KNOWN_S = 180 * 86400
@@ -32,25 +34,8 @@ def caller(request: WebRequest) -> Caller:
     return Caller(
         ip=auth.client_ip(request),
         user_agent=request.headers.get("User-Agent", ""),
-        token=auth.session_token(request),
+        token=cookies.session_token(request),
     )
-
-
-def url(request: WebRequest, name: str, **values: Any) -> str:
-    """The path of a route, below the subpath if there is one."""
-    root = str(request.scope.get("root_path", "")).rstrip("/")
-    return root + request.app.route_reverse(name, **values)
-
-
-def absolute(request: WebRequest, name: str, **values: Any) -> str:
-    """For links that are passed on.
-
-    Below the public address if there is one, else as this page was asked for.
-    """
-    public: str = request.app.state.settings.public_url
-    if public:
-        return public + request.app.route_reverse(name, **values)
-    return f"{request.url.scheme}://{request.url.netloc}{url(request, name, **values)}"
 
 
 def again(
@@ -75,17 +60,29 @@ def retry_after(error: AppError) -> dict[str, str]:
     return {"Retry-After": str(seconds)} if seconds else {}
 
 
+def half_way(request: WebRequest, entered: signin.SignedIn, wanted: str) -> Response[str]:
+    """To the second factor. This device counts as known only after that."""
+    there = url(request, "second")
+    response = redirect(
+        request, there if wanted == "/" else f"{there}?next={quote(wanted, safe='/')}"
+    )
+    cookies.set_session_cookie(response, request, entered.token, False)
+    return response
+
+
 def welcome(request: WebRequest, entered: signin.SignedIn) -> Response[str]:
     """To the dashboard, signed in for the first time."""
+    if entered.pending:
+        return half_way(request, entered, "/")
     response = redirect(request, "/")
-    auth.set_session_cookie(response, request, entered.token, False)
+    cookies.set_session_cookie(response, request, entered.token, False)
     remember_here(response, request, entered.user_id, known_here(request))
     return response
 
 
 def known_here(request: WebRequest) -> tuple[str, ...]:
     """Ids of the accounts that signed in on this device before."""
-    kept = auth.read_signed_cookie(request, auth.KNOWN, KNOWN_S) or ""
+    kept = cookies.read_signed_cookie(request, cookies.KNOWN, KNOWN_S) or ""
     return tuple(filter(None, kept.split(",")))
 
 
@@ -94,4 +91,4 @@ def remember_here(
 ) -> None:
     """Next time strangers guessing this account's password do not hold up this device."""
     ids = [user_id, *(one for one in known if one != user_id)][:KNOWN_MOST]
-    auth.set_signed_cookie(response, request, auth.KNOWN, ",".join(ids), KNOWN_S)
+    cookies.set_signed_cookie(response, request, cookies.KNOWN, ",".join(ids), KNOWN_S)

@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 
 import msgspec
 
-from app.accounts.service import passwords, sessions, throttle
+from app.accounts.service import confirming, passwords, sessions
 from app.accounts.service.passwords import Hasher
 from app.accounts.service.sessions import Caller
 from app.core import audit
@@ -81,46 +81,26 @@ async def change_password(
     Raises Invalid, Throttled, Busy. Wrong guesses of the present password count as at the door.
     """
     hasher = hasher or await passwords.current_hasher()
-    row = await DB.one(
-        "SELECT login, coalesce(email, '') AS email, password_hash FROM users WHERE id = ?",
-        (user_id,),
+    stored = await confirming.check_own_password(
+        user_id, current, caller, field="current", hasher=hasher
     )
-    if row is None:
-        raise NotFound
-    here = ("login_ip", f"{user_id} {throttle.network(caller.ip)}")
-    await throttle.take(here)
-    try:
-        right = await hasher.verify(row["password_hash"], current)
-    except passwords.Busy:
-        await throttle.give_back(here)
-        raise
-    if not right:
-        await audit.record(
-            "user.password_refused",
-            actor_id=user_id,
-            ip=caller.ip,
-            object_type="user",
-            object_id=user_id,
-        )
-        raise Invalid(current=_("This is not your password."))
-    await throttle.clear(*here)
-    await passwords.check_password(password, row["login"], row["email"])
+    row = await get_account(user_id)
+    await passwords.check_password(password, row.login, row.email)
     hashed = await hasher.hash(password)
-    remember = bool(
-        await DB.value(
-            "SELECT remember FROM sessions WHERE tokenHash = ?",
-            (sessions.hash_token(caller.token or ""),),
-        )
+    before = await DB.one(
+        "SELECT remember, authLevel FROM sessions WHERE tokenHash = ? AND authLevel > 0",
+        (sessions.hash_token(caller.token or ""),),
     )
+    remember, level = (bool(before["remember"]), before["authLevel"]) if before else (False, 1)
     async with DB.tx():
         changed = await DB.execute(
             "UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?",
-            (hashed, user_id, row["password_hash"]),
+            (hashed, user_id, stored),
         )
         if not changed:
             raise Invalid(current=_("The password was changed a moment ago, elsewhere."))
         await sessions.end_sessions(user_id, ip=caller.ip)
-        token = await sessions.start_session(user_id, caller, remember=remember)
+        token = await sessions.start_session(user_id, caller, remember=remember, auth_level=level)
         await audit.record(
             "user.password_changed",
             actor_id=user_id,

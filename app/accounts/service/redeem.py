@@ -5,6 +5,7 @@ the invite marked by one conditional UPDATE: unless exactly one row changed, not
 the person is told why.
 """
 
+import asyncio
 import re
 from datetime import datetime
 
@@ -12,7 +13,7 @@ import msgspec
 
 from app.accounts.service import passwords, sessions, signin, throttle, users
 from app.accounts.service.invites import CREATOR_MAY, STATE, hash_secret
-from app.accounts.service.passwords import Hasher
+from app.accounts.service.passwords import Busy, Hasher
 from app.accounts.service.sessions import Caller
 from app.accounts.service.signin import SignedIn
 from app.core import audit
@@ -30,6 +31,7 @@ REASONS = {
         "Who made this invite may no longer invite people. Ask another admin for a new one."
     ),
 }
+BUSY_S, BUSY_TRIES = 0.25, 20
 UNKNOWN = mark("This invite is not known. Check that the link is complete.")
 
 _MARK = f"""
@@ -113,7 +115,7 @@ async def redeem(
         _check_email(invite.email, user.email)
         await passwords.check_password(password, user.login, user.email or "")
         await afailpoint("invite_after_token_check")
-        hashed = await hasher.hash(password)
+        hashed = await _hash(hasher, password, secret, caller.ip)
         return await _make_account(secret, user, hashed, caller, auto_download=auto_download)
     except (Gone, users.AlreadyRegistered) as refusal:
         if not await _is_theirs(secret, user.login):
@@ -122,6 +124,21 @@ async def redeem(
             return await signin.sign_in(user.login, password, caller, hasher=hasher)
         except signin.SignInFailed:
             raise refusal from None
+
+
+async def _hash(hasher: Hasher, password: str, secret: str, ip: str) -> str:
+    """The hash, with some patience where the queue for it is full.
+
+    A crowd with one invite fills the queue by itself; whoever is not in it is better told that the
+    invite is used, as it soon will be, than to try again. Raises Busy in the end, and as `look_at`.
+    """
+    for _again in range(BUSY_TRIES):
+        try:
+            return await hasher.hash(password)
+        except Busy:
+            await asyncio.sleep(BUSY_S)
+            await look_at(secret, ip)
+    return await hasher.hash(password)
 
 
 async def _make_account(

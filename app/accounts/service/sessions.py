@@ -33,6 +33,12 @@ SELECT s.id, s.userId, s.tokenHash, s.expiresAt, s.createdAt, s.lastSeenAt, s.ro
        (SELECT value FROM configuration WHERE key = 'domains.enabled') AS enabled
 FROM sessions s JOIN users u ON u.id = s.userId LEFT JOIN userSettings p ON p.userId = s.userId
 """
+_OWNER = """
+SELECT '' AS id, u.id AS userId, 1 AS authLevel, NULL AS reauthAt, 0 AS remember, u.login, u.role,
+       u.flags, u.locale, u.is_active, u.deleted_at, p.theme, p.timeZone,
+       (SELECT value FROM configuration WHERE key = 'domains.enabled') AS enabled
+FROM users u LEFT JOIN userSettings p ON p.userId = u.id
+"""
 _READ = f"""{_SELECT}
 WHERE s.tokenHash = :hash OR (s.prevTokenHash = :hash AND s.prevValidUntil > :now)
 """
@@ -113,7 +119,7 @@ async def start_session(
         await DB.execute(
             "DELETE FROM sessions WHERE userId = ?1 AND id NOT IN"
             " (SELECT id FROM sessions WHERE userId = ?1"
-            " ORDER BY lastSeenAt DESC, id DESC LIMIT ?2)",
+            " ORDER BY authLevel > 0 DESC, lastSeenAt DESC, id DESC LIMIT ?2)",
             (user_id, MOST),
         )
     return token
@@ -153,6 +159,36 @@ async def read_by_id(session_id: str) -> Visit | None:
     return _visit(row, None)
 
 
+async def renew(session_id: str, *, auth_level: int = 0) -> tuple[str, bool]:
+    """A new token for a session whose person just proved who they are; and whether it stays.
+
+    The old token dies at once. `auth_level` is never lowered. Raises NotFound for one that is over.
+    """
+    token, now = secrets.token_urlsafe(32), clock.text()
+    row = await DB.one(
+        "UPDATE sessions SET tokenHash = :hash, prevTokenHash = NULL, prevValidUntil = NULL,"
+        " rotatedAt = :now, reauthAt = :now, authLevel = max(authLevel, :level)"
+        " WHERE id = :id AND authLevel > 0 AND expiresAt > :now RETURNING remember",
+        {"hash": hash_token(token), "now": now, "level": auth_level, "id": session_id},
+    )
+    if row is None:
+        raise NotFound
+    return token, bool(row["remember"])
+
+
+async def end_pending(session_id: str) -> None:
+    """End a session that still waits for its second factor."""
+    await DB.execute("DELETE FROM sessions WHERE id = ? AND authLevel = 0", (session_id,))
+
+
+async def read_owner(user_id: str) -> Visit | None:
+    """A person as a session of theirs would find them, for a token that acts in their name."""
+    row = await DB.one(f"{_OWNER} WHERE u.id = ?", (user_id,))
+    if row is None or not row["is_active"] or row["deleted_at"]:
+        return None
+    return _visit(row, None)
+
+
 async def end_session(session_id: str, *, ip: str = "") -> None:
     """Sign out. Ending what has ended already is fine."""
     async with DB.tx():
@@ -168,7 +204,12 @@ async def end_session(session_id: str, *, ip: str = "") -> None:
 
 
 async def end_sessions(
-    user_id: str, *, but: str = "", actor_id: str | None = None, ip: str = ""
+    user_id: str,
+    *,
+    but: str = "",
+    actor_id: str | None = None,
+    kind: str = "user",
+    ip: str = "",
 ) -> int:
     """Sign `user_id` out everywhere, or everywhere `but` in one session; returns how many ended."""
     async with DB.tx():
@@ -179,7 +220,8 @@ async def end_sessions(
         if ended:
             await audit.record(
                 "session.all_ended",
-                actor_id=actor_id or user_id,
+                actor_id=actor_id or (user_id if kind == "user" else None),
+                actor_kind=kind,
                 ip=ip,
                 object_type="user",
                 object_id=user_id,
@@ -194,7 +236,8 @@ async def list_devices(user_id: str, current_id: str = "") -> list[Device]:
         "SELECT id, coalesce(ip, '') AS ip, coalesce(userAgent, '') AS user_agent,"
         " createdAt AS created_at, lastSeenAt AS last_seen_at, remember = 1 AS remember,"
         " id = ?2 AS is_current"
-        " FROM sessions WHERE userId = ?1 AND expiresAt > ?3 ORDER BY lastSeenAt DESC, id DESC",
+        " FROM sessions WHERE userId = ?1 AND expiresAt > ?3 AND authLevel > 0"
+        " ORDER BY lastSeenAt DESC, id DESC",
         (user_id, current_id, clock.text()),
     )
     return msgspec.convert(rows, list[Device], strict=False)

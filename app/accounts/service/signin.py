@@ -5,12 +5,12 @@ Counted before anything is hashed, and the same to look at whoever was named.
 
 import msgspec
 
-from app.accounts.service import passwords, sessions, throttle, users
+from app.accounts.service import factors, notices, passwords, sessions, throttle, users
 from app.accounts.service.passwords import Hasher
 from app.accounts.service.sessions import Caller
 from app.core import audit
 from app.core.errors import AppError
-from app.core.i18n import _
+from app.core.i18n import _, mark
 from db import clock
 from db.engine import DB
 
@@ -21,12 +21,19 @@ class SignInFailed(AppError):
     status = 422
 
 
+TOLD_AFTER = 3
+
+
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
-    """The new session's token, and whose it is. `after_failures`: wrong tries that came before."""
+    """The new session's token, and whose it is. `after_failures`: wrong tries that came before.
+
+    `pending`: the password was right, and a second factor is still to come.
+    """
 
     user_id: str
     token: str
     after_failures: int = 0
+    pending: bool = False
 
 
 async def sign_in(
@@ -82,11 +89,16 @@ async def sign_in(
             raise SignInFailed(_("Name or password is not right."))
         failures = await throttle.clear(*mine) - 1
         await throttle.give_back(*tries[1:])
-        token = await sessions.start_session(found.id, caller, remember=remember)
-        await _note(
-            "session.started", found, caller, {"after_failures": failures} if failures else None
+        pending = await factors.standing(found.id, found.role) != "none"
+        token = await sessions.start_session(
+            found.id, caller, remember=remember, auth_level=0 if pending else 1
         )
-    return SignedIn(user_id=found.id, token=token, after_failures=failures)
+        action = "session.second_asked" if pending else "session.started"
+        await _note(action, found, caller, {"after_failures": failures} if failures else None)
+        if failures >= TOLD_AFTER:
+            title = mark("You signed in after %(n)s wrong passwords. Was that you?")
+            await notices.tell(found.id, "security", title, params={"n": failures})
+    return SignedIn(user_id=found.id, token=token, after_failures=failures, pending=pending)
 
 
 async def _note(

@@ -49,6 +49,9 @@ LIMITS = {
     "ip": Limit(30, 900, 900, 900),
     "login": Limit(30, 3600, 3600, 3600),
     "code": Limit(10, 3600, 3600, 3600),
+    "second": Limit(5, 3600, 3600, 3600),
+    "second_user": Limit(30, 3600, 3600, 3600),
+    "second_ended": Limit(20, 3600, 3600, 3600),
 }
 
 # A block or window that ends later than any could is the work of a clock that was wrong: it does
@@ -74,6 +77,14 @@ async def take(*tries: tuple[str, str]) -> None:
         for kind, whom in tries:
             if await DB.one(_TAKE, _args(kind, whom)) is None:
                 raise Throttled(await _wait(kind, whom))
+
+
+async def count(kind: str, whom: str) -> int:
+    """Count one try, and say how many there were. Raises Throttled."""
+    row = await DB.one(_TAKE, _args(kind, whom))
+    if row is None:
+        raise Throttled(await _wait(kind, whom))
+    return int(row["failures"])
 
 
 async def give_back(*tries: tuple[str, str]) -> None:

@@ -8,7 +8,10 @@ import msgspec
 from app.core.errors import Invalid
 from app.core.i18n import _
 from app.tickets import profiles
+from app.tickets.payloads import Download
+from app.tickets.service import logins
 from db.engine import DB
+from jobs.enqueue import enqueue
 
 NAME_LIMIT = 120
 
@@ -48,12 +51,17 @@ async def get_choices(user_id: str) -> Choices:
     )
 
 
-async def save_choices(user_id: str, chosen: Choices) -> None:
-    """Keep the choices; keys of others in `flags` stay untouched. Raises Invalid."""
+async def check_choices(user_id: str, chosen: Choices) -> None:
+    """Raise Invalid where `save_choices` would, before anything else of the form is kept."""
     if len(chosen.holder_name) > NAME_LIMIT or not chosen.holder_name.isprintable():
         raise Invalid(holder_name=_("A name has at most %(n)s characters.", n=NAME_LIMIT))
-    if chosen.device_profile and profiles.find_preset(chosen.device_profile) is None:
+    if chosen.device_profile and not await _is_device(user_id, chosen.device_profile):
         raise Invalid(device_profile=_("There is no such device."))
+
+
+async def save_choices(user_id: str, chosen: Choices) -> None:
+    """Keep the choices; keys of others in `flags` stay untouched. Raises Invalid."""
+    await check_choices(user_id, chosen)
     mine = {
         "auto_consent": chosen.auto_consent,
         "accept_terms": chosen.accept_terms,
@@ -64,8 +72,29 @@ async def save_choices(user_id: str, chosen: Choices) -> None:
             "expiring": chosen.notify_expiring,
         },
     }
-    await DB.execute(
-        "UPDATE users SET flags = json_set(flags, '$.tickets', json(?2)),"
-        " auto_download_enabled = ?3, device_profile = ?4 WHERE id = ?1",
-        (user_id, json.dumps(mine), chosen.auto_download, chosen.device_profile or None),
+    async with DB.tx():
+        was_on = await DB.value("SELECT auto_download_enabled FROM users WHERE id = ?", (user_id,))
+        await DB.execute(
+            "UPDATE users SET flags = json_set(flags, '$.tickets',"
+            " json_patch(coalesce(flags -> '$.tickets', '{}'), ?2)),"
+            " auto_download_enabled = ?3, device_profile = ?4 WHERE id = ?1",
+            (user_id, json.dumps(mine), chosen.auto_download, chosen.device_profile or None),
+        )
+        if chosen.auto_download and not was_on:
+            await _first_download(user_id)
+
+
+async def _is_device(user_id: str, chosen: str) -> bool:
+    return profiles.find_preset(chosen) is not None or bool(
+        await DB.value(
+            "SELECT 1 FROM device_profiles WHERE id = ? AND user_id = ?", (chosen, user_id)
+        )
     )
+
+
+async def _first_download(user_id: str) -> None:
+    """Whoever opts in is served at once; joins the open transaction."""
+    login = await logins.find_login(user_id)
+    if login is not None and not login.is_blocked:
+        payload = Download(user_id=user_id, revision=login.revision, trigger="auto")
+        await enqueue(payload, owner=user_id)

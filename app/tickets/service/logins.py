@@ -11,6 +11,7 @@ import msgspec
 
 from app.core import vault
 from app.core.errors import Invalid
+from app.core.i18n import _
 from app.core.ring import VaultError
 from app.tickets.driver import Credential
 from app.tickets.outcomes import Fault, Outcome
@@ -143,6 +144,12 @@ async def open_login(user_id: str) -> StoredLogin | None:
     return StoredLogin(credential, row["revision"], blocked=row["blocked_at"] is not None)
 
 
+async def can_open(user_id: str) -> bool:
+    """Whether the vault opens what is stored; otherwise its owner must enter it again."""
+    stored = await open_login(user_id)
+    return stored is None or stored.credential is not None
+
+
 async def count_post(user_id: str, *, automatic: bool) -> None:
     """Count a password post before it is sent; raises Fault if an automatic one is too many."""
     now = clock.text()
@@ -198,13 +205,15 @@ def masked(uk_number: str) -> str:
 def _faults(uk_number: str, password: str, stored: bool) -> dict[str, str]:
     errors: dict[str, str] = {}
     if not uk_number and not stored:
-        errors["uk_number"] = "Enter your UK number."
+        errors["uk_number"] = _("Enter your UK number.")
     elif uk_number and not 2 <= len(uk_number) <= 64:
-        errors["uk_number"] = "A UK number has 2 to 64 characters."
+        errors["uk_number"] = _("A UK number has 2 to 64 characters.")
     elif not uk_number.isprintable():
-        errors["uk_number"] = "The UK number holds a character that cannot be typed."
+        errors["uk_number"] = _("The UK number holds a character that cannot be typed.")
     if not password and not stored:
-        errors["password"] = "Enter the password of your university account."  # noqa: S105
+        errors["uk_password"] = _("Enter the password of your university account.")
     elif len(password) > PASSWORD_LIMIT or "\0" in password:
-        errors["password"] = f"A password has at most {PASSWORD_LIMIT} characters and no NUL."
+        errors["uk_password"] = _(
+            "A password has at most %(n)s characters and no NUL.", n=PASSWORD_LIMIT
+        )
     return errors

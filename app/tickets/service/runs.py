@@ -6,19 +6,19 @@ can be seen, and the next one does it all again.
 """
 
 import asyncio
-import json
 from datetime import date
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from app.core import paths
 from app.core.errors import Conflict
 from app.core.i18n import _
-from app.tickets import client, document, profiles, settings
+from app.tickets import document, profiles
 from app.tickets.driver import FetchResult, Policy
 from app.tickets.outcomes import AGAIN, Again, Fault, Outcome
-from app.tickets.page import Page
-from app.tickets.payloads import Download
-from app.tickets.service import logins, records
+from app.tickets.payloads import PORTAL, Download
+from app.tickets.service import logins, pace, records, visits
 from app.tickets.service.records import Attempt, Kept, Person, Run
 from app.tickets.service.wording import wording
 from app.tickets.validate import Rules, validate, with_owner
@@ -26,12 +26,12 @@ from db import clock
 from db.engine import DB
 from db.failpoints import afailpoint
 from jobs.enqueue import Enqueued, enqueue
-from jobs.outcome import Fail, Retry, Snooze
+from jobs.outcome import Fail
 
 BERLIN = ZoneInfo("Europe/Berlin")
 STEPS = ("Queued", "Login", "Consent", "Ticket", "Check", "Saved")
 ASKED, FANNED_OUT = 80, 30
-RATE_WAIT_S = 900
+BY_HAND = ("manual", "admin")
 
 
 async def order_download(user_id: str, trigger: str = "manual") -> Enqueued:
@@ -47,8 +47,8 @@ async def order_download(user_id: str, trigger: str = "manual") -> Enqueued:
     payload = Download(user_id=user_id, revision=login.revision, trigger=trigger)
     return await enqueue(
         payload,
-        priority=ASKED if trigger == "manual" else FANNED_OUT,
-        on_dup="replace" if trigger == "manual" else "skip",
+        priority=ASKED if trigger in BY_HAND else FANNED_OUT,
+        on_dup="replace" if trigger in BY_HAND else "skip",
         owner=user_id,
     )
 
@@ -67,7 +67,7 @@ async def download_and_record(user_id: str, _revision: int, trigger: str, ctx: A
     login = await logins.open_login(user_id)
     reason = _not_tried(person, login, run)
     if reason is not None or person is None or login is None or login.credential is None:
-        await _not_run(run, reason or Outcome.MISSING_CREDENTIALS, ctx)
+        await not_run(run, reason or Outcome.MISSING_CREDENTIALS, ctx)
         return
 
     async def tell(step: str) -> None:
@@ -79,19 +79,19 @@ async def download_and_record(user_id: str, _revision: int, trigger: str, ctx: A
 
     await tell("Queued")
     await records.sweep(user_id)
+    visit = await visits.prepare(person)
+    run = msgspec.structs.replace(run, device=visit.device.name, driver=visit.driver)
+    if visit.device.unknown:
+        ctx.log.warn("device unknown, the default was taken", device=device)  # noqa: G010 - ours
     try:
-        policy = await _policy(person)
-        profile = profiles.find_preset(person.device) or profiles.PRESETS[profiles.DEFAULT]
-        result = await client.fetch(
-            login.credential, profile, policy, tell, before_post=before_post
-        )
+        result = await visit.fetch(login.credential, tell, before_post)
         await afailpoint("ticket_fetched")
         await tell("Check")
-        kept = await _keep(person, policy, result)
+        kept = await _keep(person, visit.policy, result)
         await records.record(run, login.revision, kept, ctx)
     except Fault as fault:
-        await records.record_fault(run, login.revision, fault)
-        raise _verdict(fault) from fault
+        await records.record_fault(run, login.revision, fault, ctx)
+        raise verdict(fault, ctx) from fault
 
 
 def _not_tried(person: Person | None, login: logins.StoredLogin | None, run: Run) -> Outcome | None:
@@ -105,7 +105,7 @@ def _not_tried(person: Person | None, login: logins.StoredLogin | None, run: Run
     return Outcome.CREDENTIAL_BLOCKED if login.blocked else None
 
 
-async def _not_run(run: Run, outcome: Outcome, ctx: Attempt) -> None:
+async def not_run(run: Run, outcome: Outcome, ctx: Attempt) -> None:
     """A pointless automatic run is skipped; one that a person asked for fails and says why."""
     skipped = run.automatic or outcome is Outcome.USER_INACTIVE
     async with DB.tx() as tx:
@@ -127,9 +127,9 @@ async def _keep(person: Person, policy: Policy, result: FetchResult) -> Kept:
         today=clock.now().astimezone(BERLIN).date(),
         holder_name=str(person.choices.get("holder_name") or ""),
         current_valid_to=date.fromisoformat(newest) if newest else None,
+        drawn=result.driver == "browser",
     )
-    headers = {"content-type": f"text/html; charset={result.charset}"}
-    page = Page(result.final_url, result.raw_bytes, status=result.status, headers=headers)
+    page = result.page()
     validation = await asyncio.to_thread(validate, page, rules, result.assets)
     if validation.code is not None and validation.code.hash:
         other = await DB.value(
@@ -141,7 +141,9 @@ async def _keep(person: Person, policy: Policy, result: FetchResult) -> Kept:
 
     def write() -> str:
         view = document.make_view(page, result.assets)
-        return document.store(paths.data_dir(), person.id, result.raw_bytes, view, code)
+        return document.store(
+            paths.data_dir(), person.id, result.raw_bytes, view, code, pdf=result.pdf
+        )
 
     file_path = await asyncio.to_thread(write)
     await afailpoint("ticket_stored")
@@ -153,29 +155,12 @@ async def _keep(person: Person, policy: Policy, result: FetchResult) -> Kept:
     )
 
 
-def _verdict(fault: Fault) -> Exception:
-    """What the queue is told: wait, try again, or never."""
+def verdict(fault: Fault, ctx: Attempt) -> Exception:
+    """What the queue is told: try again, or never. For a pause it raises what closes the gate."""
     text = wording(fault.outcome).text
-    match AGAIN[fault.outcome]:
-        case Again.WAIT:
-            return Snooze(fault.retry_after_s or RATE_WAIT_S)
-        case Again.LATER | Again.ONCE:
-            return Retry(reason=text)
-    return Fail(text, fault.outcome.value)
-
-
-async def _policy(person: Person) -> Policy:
-    known = await DB.all(
-        "SELECT ticket_version FROM tickets WHERE user_id = ? AND status = 'success'", (person.id,)
-    )
-    volatile = await DB.value("SELECT volatile_json FROM base_ticket_state")
-    return Policy(
-        portal_url=await settings.get("portal_url"),
-        idp_hosts=await settings.get("idp_hosts"),
-        markers=await settings.get("markers"),
-        auto_consent=bool(person.choices.get("auto_consent")),
-        accept_terms=bool(person.choices.get("accept_terms")),
-        known_versions=frozenset(row["ticket_version"] for row in known),
-        ignore_patterns=await settings.get("ignore_patterns"),
-        volatile=frozenset(json.loads(volatile or "[]")),
-    )
+    if AGAIN[fault.outcome] is Again.WAIT:
+        wait_s = pace.DEFAULT_WAIT_S if fault.retry_after_s is None else fault.retry_after_s
+        ctx.rate_blocked(PORTAL, clock.ms() + 1000 * wait_s)
+    if records.is_final(fault, ctx):
+        return Fail(text, fault.outcome.value)
+    return Fault(fault.outcome, text)

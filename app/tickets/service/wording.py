@@ -134,4 +134,21 @@ def _words() -> dict[Outcome, Wording]:
         Outcome.TOO_LARGE: Wording(
             "failed", _("too large"), _("The portal's answer was too large.")
         ),
+        Outcome.PROXY_ERROR: Wording(
+            "failed", _("proxy fault"), _("The proxy of your device does not answer as it should.")
+        ),
+        Outcome.NOT_HTML: Wording(
+            "failed", _("no page"), _("The portal answered with something that is no page.")
+        ),
+        Outcome.TOO_MANY_HOPS: Wording(
+            "failed", _("going in circles"), _("The portal sent us in circles. We stopped there.")
+        ),
+        Outcome.BROWSER_MISSING: Wording(
+            "failed",
+            _("no browser"),
+            _("The browser driver is not installed on this server."),
+        ),
+        Outcome.BROWSER_CRASHED: Wording(
+            "again", _("browser fault"), _("The browser stopped.") + " " + again
+        ),
     }

@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from app.accounts.service import setup
 from app.accounts.service.passwords import Hasher
 from app.accounts.service.sessions import Caller
-from app.core import vault
+from app.core import paths, vault
 from db.engine import ApswEngine
 
 GOOD = "correct horse battery staple"
@@ -47,6 +47,7 @@ def hasher(argon2: CountingArgon2) -> Hasher:
 async def house(db: ApswEngine, data_dir: Path) -> AsyncIterator[ApswEngine]:
     """An empty house: nobody is in it, the setup token lies in its file."""
     await vault.load(data_dir, {})
+    paths.use_data(data_dir)
     await setup.prepare(data_dir)
     yield db
     vault.close()

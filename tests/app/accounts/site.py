@@ -11,17 +11,13 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
-from app.accounts.pages.account import AccountPages
-from app.accounts.pages.doors import SetupPages, SignInPages
-from app.accounts.pages.invites import InvitePages
-from app.accounts.pages.join import JoinPages
+from app.accounts.pages.rooms import PAGES
 from app.accounts.service import sessions
 from app.core import settings
 from app.ops.shell_pages import PAGES as SHELL_PAGES
-from app.web import auth, errors, offline, pages
+from app.web import auth, errors, offline, openapi, pages
 from app.web.auth import WebRequest
 
-PAGES = (SignInPages, SetupPages, JoinPages, InvitePages, AccountPages)
 HTTPS = "https://hafen.example.org"
 HTTP = "http://localhost:8040"
 
@@ -46,13 +42,16 @@ def live() -> str:
 def make_app(data_dir: Path, *more: Any, **env: str) -> Litestar:
     chosen = settings.load({"data_dir": data_dir}, {"HOLDFAST_LOG_LEVEL": "error", **env})
     return Litestar(
-        route_handlers=[*PAGES, *SHELL_PAGES, *offline.ROUTES, dashboard, my_jobs, live, *more],
+        route_handlers=[
+            *(*PAGES, *SHELL_PAGES, *offline.ROUTES),
+            *(openapi.openapi, dashboard, my_jobs, live, *more),
+        ],
         middleware=[DefineMiddleware(auth.SessionMiddleware, read=sessions.read_session)],
         guards=[auth.guard],
         dependencies={"user_id": Provide(auth.provide_user_id)},
         exception_handlers=errors.EXCEPTION_HANDLERS,
         before_request=pages.speak,
-        state=State({"settings": chosen, "nav": ()}),
+        state=State({"settings": chosen, "nav": (), "api": (), "api_scopes": ("tickets",)}),
         openapi_config=None,
     )
 

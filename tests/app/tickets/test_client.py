@@ -253,6 +253,24 @@ async def test_an_https_portal_never_leads_to_an_open_connection() -> None:
     assert not rules.allowed(urlsplit("http://t.example/"))
 
 
+@pytest.mark.feature("T-14")
+@pytest.mark.parametrize(
+    ("portal_url", "host", "pinned"),
+    [
+        ("http://t.example/", "idp.example", False),
+        ("http://127.0.0.1:8/", "idp.example", False),
+        ("http://127.0.0.1:8/", "localhost", True),
+        ("http://[::1]:8/", "10.0.0.7", True),
+    ],
+)
+async def test_without_tls_only_the_own_network_is_trusted(
+    portal_url: str, host: str, pinned: bool
+) -> None:
+    rules = Policy(portal_url=portal_url, idp_hosts=(host,), markers=MARKERS)
+    assert rules.pinned(urlsplit(f"http://{host}/login")) is pinned
+    assert rules.pinned(urlsplit(f"https://{host}/login"))
+
+
 async def test_a_refusal_before_the_post_stops_the_run_unsent(portal: Portal) -> None:
     async def refuse() -> None:
         raise Conflict("enough for today")

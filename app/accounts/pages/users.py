@@ -1,0 +1,137 @@
+"""Everybody with an account, for admins."""
+
+from typing import Any
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+
+from app.accounts.pages.invites import domain_words
+from app.accounts.pages.replies import REFUSALS, again
+from app.accounts.service import closing, factors, invites, people, resets, sessions, users
+from app.core.errors import Invalid, NotFound
+from app.core.i18n import _
+from app.web import auth, forms
+from app.web.auth import WebRequest
+from app.web.links import absolute, url
+from app.web.pages import page, redirect
+
+PAGE_ROWS = 50
+
+
+class ChangeForm(msgspec.Struct, kw_only=True):
+    """What is to be done with an account; each part reads its own field."""
+
+    part: str
+    role: str = ""
+    domains: list[str] = []
+    login: str = ""
+
+
+class UserPages(Controller):
+    """Who is in the house, and what they may do there."""
+
+    path = "/admin/users"
+    opt = {"access": "admin"}
+
+    @get("/", name="users")
+    async def index(
+        self, request: WebRequest, q: FromQuery[str] = "", at: FromQuery[int] = 0
+    ) -> Response[str]:
+        state = request.query_params.get("state", "")  # as an argument, Litestar keeps this word
+        state, at = state if state in people.STATES else "", max(at, 0)
+        listed = await people.list_people(state=state, q=q, limit=PAGE_ROWS, offset=at)
+        here = url(request, "users")
+        return page(
+            request,
+            "accounts/users.html",
+            block="user_rows",
+            rows=listed.rows,
+            counts=listed.counts,
+            total=listed.total,
+            state=state,
+            q=q,
+            at=at,
+            list_url=here,
+            step=PAGE_ROWS,
+        )
+
+    @get("/{person:str}", name="user")
+    async def show(self, request: WebRequest, person: FromPath[str]) -> Response[str]:
+        data = await _card(request, person)
+        return page(request, "accounts/user.html", block="user_card", **data)
+
+    @post("/{person:str}", name="user_post", status_code=303)
+    async def change(
+        self, request: WebRequest, user_id: NamedDependency[str], person: FromPath[str]
+    ) -> Response[str]:
+        posted = await forms.read(request)
+        try:
+            form = forms.check(posted, ChangeForm)
+            toast, link = await _change(request, user_id, person, form)
+        except REFUSALS as error:
+            data = await _card(request, person)
+            return again(request, "accounts/user.html", "user_card", error, form=posted, **data)
+        if link is not None:
+            data = await _card(request, person, made=link)
+            return page(request, "accounts/user.html", block="user_card", **data)
+        if form.part == "close":
+            return redirect(request, url(request, "users"), toast=toast)
+        return redirect(request, url(request, "user", person=person), toast=toast)
+
+
+async def _change(
+    request: WebRequest, admin_id: str, person: str, form: ChangeForm
+) -> tuple[str, dict[str, Any] | None]:
+    ip = auth.client_ip(request)
+    match form.part:
+        case "role":
+            await users.set_role(admin_id, person, form.role, ip=ip)
+            return _("The role was changed. Their sessions have ended."), None
+        case "disable":
+            await users.set_active(admin_id, person, False, ip=ip)
+            return _("Disabled. Their sessions have ended."), None
+        case "enable":
+            await users.set_active(admin_id, person, True, ip=ip)
+            return _("Enabled again."), None
+        case "domains":
+            enabled = await invites.enabled_domains()
+            if not set(form.domains) <= set(enabled):
+                raise Invalid(domains=_("There is no such area."))
+            chosen = None if set(form.domains) >= set(enabled) else form.domains
+            await users.set_domains(admin_id, person, chosen, ip=ip)
+            return _("Saved."), None
+        case "sessions":
+            await people.get_person(person)
+            await sessions.end_sessions(person, actor_id=admin_id, ip=ip)
+            return _("Signed out everywhere."), None
+        case "factors":
+            await people.get_person(person)
+            await factors.remove_all(person, actor_id=admin_id, ip=ip)
+            return _("The second factor was taken away."), None
+        case "reset":
+            link = await resets.make_link(admin_id, person, ip=ip)
+            shown = absolute(request, "reset_link", secret=link.secret)
+            return "", {"link": shown, "expires_at": link.expires_at}
+        case "close":
+            who = await people.get_person(person)
+            if form.login.strip().casefold() != who.login.casefold():
+                raise Invalid(login=_("Type the name exactly, so that it is not a slip."))
+            await closing.close(admin_id, person, ip=ip)
+            return _("The account was deleted."), None
+    raise NotFound
+
+
+async def _card(request: WebRequest, person: str, *, made: Any = None) -> dict[str, Any]:
+    who = await people.get_person(person)
+    words = domain_words()
+    enabled = await invites.enabled_domains()
+    return {
+        "who": who,
+        "guests": await people.list_guests(person),
+        "is_me": request.user is not None and request.user.id == person,
+        "domains": [(name, words[name]) for name in enabled],
+        "chosen": list(enabled) if who.domains is None else list(who.domains),
+        "made": made,
+    }

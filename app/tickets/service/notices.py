@@ -1,0 +1,62 @@
+"""Notices into people's inboxes. Titles are marked for the catalogs and translated when shown."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from app.core.i18n import mark
+from db.engine import DB
+from db.keys import uuid7
+
+Level = Literal["info", "good", "warn", "error"]
+
+NEW = mark("A new semester ticket is here")
+FAILED = mark("Fetching the semester ticket failed")
+EXPIRING = mark("The semester ticket ends soon")
+REFUSED = mark("The university refused the stored password")
+FOREIGN = mark("A ticket named somebody else and was kept apart")
+CHANGED = mark("The ticket portal shows a page that Holdfast does not know")
+BASE_FAILS = mark("The base ticket could not be checked three times in a row")
+STORAGE = mark("Tickets cannot be saved on this server")
+SLOW_PATTERN = mark("An ignore pattern took too long and was switched off")
+VAULT = mark("A stored portal login cannot be opened")
+
+_INSERT = """
+INSERT INTO notifications (id, user_id, kind, level, title, params, link, dedupe)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (user_id, kind, dedupe) DO NOTHING
+"""
+
+
+async def tell(
+    user_id: str,
+    kind: str,
+    title: str,
+    *,
+    level: Level = "info",
+    link: str = "/tickets",
+    dedupe: str | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> bool:
+    """One notice for one person, joins the open transaction; False if they have it already."""
+    row = (
+        *(uuid7(), user_id, f"tickets.{kind}", level, title),
+        *(json.dumps(params or {}), link, dedupe),
+    )
+    return bool(await DB.execute(_INSERT, row))
+
+
+async def alert(
+    kind: str,
+    title: str,
+    *,
+    level: Level = "error",
+    link: str = "/admin/tickets",
+    dedupe: str,
+    params: Mapping[str, Any] | None = None,
+) -> None:
+    """The same notice for every active admin; joins the open transaction."""
+    admins = await DB.all(
+        "SELECT id FROM users WHERE role = 'admin' AND is_active = 1 AND deleted_at IS NULL"
+    )
+    for row in admins:
+        await tell(row["id"], kind, title, level=level, link=link, dedupe=dedupe, params=params)
