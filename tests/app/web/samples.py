@@ -216,9 +216,11 @@ ACCOUNT: dict[str, Any] = {
 DASHBOARD: dict[str, Any] = {
     "today": DAY,
     "summary": "Two things need you.",
+    "needs_total": 7,
     "needs": [Thing(title="Refused", text="Tickets", at=NOW, url="/x", action="Enter new")],
     "running": [Thing(id="1", label="A", text="b", progress=None, url="/x")],
     "queue_url": "/jobs",
+    "failures": {"tickets": {"id": "2", "label": "x"}},
     "areas": [
         Thing(
             title="Tickets",
