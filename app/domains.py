@@ -14,6 +14,7 @@ from app.accounts.pages.invites import InvitePages
 from app.accounts.pages.join import JoinPages
 from app.core.area import DescribeArea
 from app.core.live import Noun
+from app.ops import jobs as ops_jobs
 from app.ops.pages import PAGES as OPS_PAGES
 from app.tickets import jobs as tickets_jobs
 from app.tickets.pages import TicketPages, describe
@@ -60,11 +61,17 @@ CORE = (
         name="ops",
         title=_("Operations"),
         pages=OPS_PAGES,
+        jobs=ops_jobs,
         tables=queue_tables.TABLES,
         nav=(NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin"),),
         live={
             "queueJobs": Noun("job", plural="jobs", owner="ownerUserId", to="owner"),
             "queueSettings": Noun("queue", plural="queue", to="admin"),
+            "job_schedules": Noun("schedule", plural="schedules", to="admin"),
+            "queue_batches": Noun("batch", plural="batches", to="admin"),
+            "queue_rates": Noun("rate", plural="rates", to="admin"),
+            "queue_types": Noun("job-type", plural="job-types", to="admin"),
+            "queue_workers": Noun("worker", plural="workers", to="admin"),
         },
     ),
 )

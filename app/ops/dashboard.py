@@ -6,7 +6,7 @@ from typing import Any
 from app.core.area import DescribeArea
 from app.core.i18n import _, ngettext
 from app.core.live import Viewer
-from app.ops import service
+from app.ops.service import jobs as service
 from app.ops.wording import state as words_of
 from db import clock
 from db.engine import DB
