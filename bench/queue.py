@@ -1,4 +1,4 @@
-"""The queue's figures against its peers: `make bench NAME=queue`, after `pip install holdfast[bench]`.
+"""The queue against its peers: `make bench NAME=queue`, after `pip install holdfast[bench]`.
 
 Every contestant runs in a process of its own; rounds are interleaved, the median counts. Ours is
 the whole product: change feed, hub with an open stream, statistics, FULL for every commit.

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -94,6 +95,7 @@ class Product:
 
 
 async def throughput(filled: int = 0) -> float:
+    """Jobs a second, beside so many finished rows."""
     async with Product() as product:
         if filled:
             await DB.write(lambda connection: fill(connection, "succeeded", filled))
@@ -221,7 +223,7 @@ def cases() -> dict[str, Callable[[], float]]:
         "enqueue_50": lambda: asyncio.run(asked(50)),
         "raw": raw,
         "fsync": fsync,
-        **{f"claim_{case}": (lambda case=case: claim(case)) for case in hard},
+        **{f"claim_{case}": partial(claim, case) for case in hard},
     }
 
 

@@ -1,6 +1,6 @@
 """The other contestants of `bench.queue`: Huey, litequeue, Procrastinate on PostgreSQL.
 
-What each does not do stands in `MISSING`. Needs `pip install holdfast[bench]`, and for Procrastinate
+What each does not do stands in `MISSING`. Needs `pip install holdfast[bench]`, for Procrastinate
 Debian's `postgresql`, of which a cluster of our own is made in a temporary folder.
 """
 
@@ -23,9 +23,9 @@ from bench.measure import serve
 
 JOBS, SLOTS, LOOKS = 5000, 10, 100
 MISSING = {
-    "huey": "deletes the row when it takes it: a killed consumer loses the job; no fsync by default",
+    "huey": "deletes the row when it takes it, so a killed consumer loses it; no fsync",
     "litequeue": "runs with synchronous=OFF; no retries, no worker, only pop and done",
-    "procrastinate": "no rescue of its own after a crash; a server of its own beside the program",
+    "procrastinate": "no rescue of its own after a crash; needs a server beside the program",
     "raw apsw": "no worker, no handler: the two statements alone",
 }
 
@@ -110,7 +110,7 @@ def procrastinate_app(cluster: Cluster, ran: Callable[[int], None]) -> Any:
 
     app = App(connector=PsycopgConnector(conninfo=cluster.url, min_size=4, max_size=SLOTS + 4))
 
-    @app.task(name="noop")
+    @app.task(name="noop")  # type: ignore[untyped-decorator]
     async def noop(n: int) -> None:
         ran(n)
 
