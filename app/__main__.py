@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from app.core.settings import BadSetting, Settings, load
+from app.ops.cli import commands as queue_commands
 
 FAILED, USAGE, AGAIN, CONFIG = 1, 2, 75, 78
 CLASHES = ("skip", "rename")
@@ -281,6 +282,22 @@ def _demo_folder(wanted: bool) -> Iterator[Path | None]:
         return
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as folder:
         yield Path(folder) / "data"
+
+
+def _on_data(data: Path | None, work: Callable[[Path], Coroutine[Any, Any, Any]]) -> Any:
+    settings = _settings(data_dir=data)
+    from app.core import paths
+
+    paths.use_data(settings.data_dir)
+    return _with_database(settings, lambda: work(settings.data_dir))
+
+
+def _register() -> None:
+    """Load every domain, and with it its job types."""
+    import app.domains  # noqa: F401
+
+
+cli.add_typer(queue_commands(_on_data, _register), name="queue")
 
 
 def _settings(**given: Any) -> Settings:

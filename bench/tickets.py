@@ -83,8 +83,10 @@ class _Portal:
 
 
 def contestant(driver: str, sp_url: str, idp_host: str) -> None:
-    """One driver in a process of its own; `time` is ms a login, `memory` its peak in MiB, `grown` without what it
-    took before its first run."""
+    """One driver in a process of its own: `time` is ms a login, `memory` its peak in MiB.
+
+    `grown` is that peak without what the process took before its first run.
+    """
     loop = asyncio.new_event_loop()
     idle = _tree_mib(os.getpid())
     number = 0

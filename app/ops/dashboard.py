@@ -9,7 +9,7 @@ from app.core import paths
 from app.core.area import Area, DescribeArea, Step
 from app.core.i18n import _, fmt_size, ngettext
 from app.core.live import Viewer
-from app.ops import service
+from app.ops.service import jobs as service
 from app.ops.wording import state as words_of
 from db import clock
 from db.connection import Row
