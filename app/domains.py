@@ -23,11 +23,12 @@ from app.firmware.pages.lookup import FirmwareLookupPages
 from app.firmware.pages.queries import FirmwareQueryPages
 from app.firmware.pages.repository import FirmwarePages
 from app.firmware.pages.repository import describe as describe_firmware
+from app.firmware.service import leaving
 from app.ops import jobs as ops_jobs
 from app.ops.api import JobApi
 from app.ops.pages import PAGES as OPS_PAGES
+from app.ops.pages.shell import PAGES as SHELL_PAGES
 from app.ops.shell import find_jobs
-from app.ops.shell_pages import PAGES as SHELL_PAGES
 from app.tickets import jobs as tickets_jobs
 from app.tickets.api import TicketApi
 from app.tickets.pages.choices import TicketSettingsPages
@@ -150,6 +151,8 @@ DOMAINS = (
         jobs=firmware_jobs,
         tables=firmware_tables.TABLES,
         area=describe_firmware,
+        on_account_closed=leaving.on_account_closed,
+        export_account=leaving.export_account,
         nav=(
             NavItem("firmware", _("Firmware"), "/firmware", "firmware", "user:firmware"),
             NavItem(

@@ -163,7 +163,7 @@ PROMISES = [
 
 
 def operations() -> list[Any]:
-    return [result.ok() for result in SCHEMA.get_all_operations()]
+    return [result.ok() for result in SCHEMA.get_all_operations()]  # type: ignore[union-attr]
 
 
 def examples(operation: Any, mode: GenerationMode) -> list[Any]:

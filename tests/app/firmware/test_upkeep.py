@@ -10,6 +10,7 @@ from app.demo.fus.serve import Fus
 from app.firmware.service import (
     devices,
     importing,
+    leaving,
     lookup,
     queries,
     records,
@@ -77,7 +78,11 @@ async def test_numbers_expire_and_go_with_the_account(house_of: House) -> None:
     kept = await DB.all("SELECT imei FROM imei_log ORDER BY request_id DESC")
     assert [row["imei"] for row in kept] == ["35297624*******", IMEI]
     assert await DB.value("SELECT imei FROM firmware_devices") is None
-    await queries.forget_person(user)
+    exported = await leaving.export_account(user)
+    assert IMEI.encode() not in b"".join(exported.values())
+    async with DB.tx() as tx:
+        await leaving.on_account_closed(tx, user)
+    assert await DB.value("SELECT count(*) FROM firmware_devices") == 0
     assert await DB.value("SELECT count(*) FROM imei_log WHERE imei = ?", (IMEI,)) == 0
 
 
