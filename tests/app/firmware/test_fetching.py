@@ -187,7 +187,6 @@ async def test_a_download_is_paused_and_goes_on_at_its_bytes(house_of: House, fu
     assert site.file_stats(fus)["again"] <= 6 * 256 * 1024
 
 
-@pytest.mark.feature("F-38")
 async def test_little_room_is_used_without_the_archive_and_none_is_refused(
     house_of: House, fus: Fus
 ) -> None:

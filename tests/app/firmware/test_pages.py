@@ -22,7 +22,7 @@ async def someone(house: House, fus: Fus, role: str = "user") -> tuple[str, http
     return user, await house.browser(user)
 
 
-@pytest.mark.feature("F-55", "F-67")
+@pytest.mark.feature("F-55")
 @pytest.mark.parametrize(
     ("path", "block"),
     [
