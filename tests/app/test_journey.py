@@ -45,7 +45,7 @@ def server(slow_portal: PortalProcess, tmp_path: Path) -> Iterator[Server]:
         tmp_path / "data", {**slow_portal.env, "HOLDFAST_ACCOUNTS_ARGON2_PRESET": "small"}
     )
     try:
-        yield running.start()
+        yield running.start().quicken()
     finally:
         running.kill()
 

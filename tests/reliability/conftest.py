@@ -24,6 +24,7 @@ def inhabited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder of a server that was stopped well: `STUDENTS` people, each with a login."""
     folder = tmp_path_factory.mktemp("inhabited")
     with portal(folder) as outside, serving(folder / "data", outside.env) as server:
+        server.quicken()
         with Person(server.url).sign_in() as admin:
             links = [admin.invite() for _ in range(STUDENTS)]
         for number, link in enumerate(links, start=1):
