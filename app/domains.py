@@ -22,10 +22,10 @@ from app.firmware.pages.lookup import FirmwareLookupPages
 from app.firmware.pages.queries import FirmwareQueryPages
 from app.firmware.pages.repository import FirmwarePages
 from app.firmware.pages.repository import describe as describe_firmware
+from app.ops import jobs as ops_jobs
 from app.ops.api import JobApi
 from app.ops.pages import PAGES as OPS_PAGES
-from app.ops.shell import find_jobs
-from app.ops.shell_pages import PAGES as SHELL_PAGES
+from app.ops.service.shell import find_jobs
 from app.tickets import jobs as tickets_jobs
 from app.tickets.api import TicketApi
 from app.tickets.pages.choices import TicketSettingsPages
@@ -89,14 +89,20 @@ CORE = (
     Domain(
         name="ops",
         title=_("Jobs"),
-        pages=OPS_PAGES + SHELL_PAGES,
+        pages=OPS_PAGES,
         api=(JobApi,),
         find=find_jobs,
+        jobs=ops_jobs,
         tables=queue_tables.TABLES,
         nav=(NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin", "q"),),
         live={
             "queueJobs": Noun("job", plural="jobs", owner="ownerUserId", to="owner"),
             "queueSettings": Noun("queue", plural="queue", to="admin"),
+            "job_schedules": Noun("schedule", plural="schedules", to="admin"),
+            "queue_batches": Noun("batch", plural="batches", to="admin"),
+            "queue_rates": Noun("rate", plural="rates", to="admin"),
+            "queue_types": Noun("job-type", plural="job-types", to="admin"),
+            "queue_workers": Noun("worker", plural="workers", to="admin"),
         },
     ),
 )

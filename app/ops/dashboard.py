@@ -9,7 +9,8 @@ from app.core import paths
 from app.core.area import Area, DescribeArea, Step
 from app.core.i18n import _, fmt_size, ngettext
 from app.core.live import Viewer
-from app.ops import service
+from app.ops.service import jobs as service
+from app.ops.service import queue
 from app.ops.wording import state as words_of
 from db import clock
 from db.connection import Row
@@ -107,7 +108,7 @@ async def _steps(viewer: Viewer, lines: Iterable[Area]) -> list[Step]:
 
 async def _care(viewer: Viewer, since: int) -> list[dict[str, str]]:
     """What whoever runs the server looks at: worker, other people's failures, room on the disk."""
-    overview = await service.get_overview()
+    overview = await queue.get_overview()
     worker = ("success", _("running"))
     if not overview.alive:
         worker = ("failed", _("worker stalled"))

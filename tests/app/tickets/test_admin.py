@@ -221,7 +221,6 @@ async def test_a_portal_that_asks_for_time_gets_it_from_everybody(desk: Desk) ->
     assert 100 < (state.paused_until - clock.now()).total_seconds() <= 120
     visits = desk.portal.stats()["visits"]
     await desk.house.app.litestar.state.worker
-    from app.tickets.service import runs
 
     await runs.order_download(two)
     await asyncio.sleep(0.3)

@@ -8,6 +8,7 @@ from types import SimpleNamespace as Thing
 from typing import Any
 
 from app.core.area import Hit
+from tests.app.web import queue_samples
 
 NOW = datetime(2026, 11, 20, 10, 42, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=4)
@@ -150,6 +151,12 @@ JOB = Thing(
         "advice": "Make room.",
         "subject_url": "/firmware/1",
         "subject_word": "S928B",
+        "acts": [
+            {"word": "Start now", "url": "/x", "question": "", "id": "run"},
+            {"word": "Delete", "url": "/x", "question": "Sure?", "id": "delete"},
+        ],
+        "edit_url": "/x",
+        "priority": 30,
     }
 )
 INVITES: dict[str, Any] = {
@@ -198,6 +205,11 @@ QUEUE: dict[str, Any] = {
     "wait_p50": [18, 20],
     "wait_p95": [50, 60],
     "wait_p99": [80, 77],
+    "run_p50": [18, 20],
+    "run_p95": [50, 60],
+    "run_p99": [80, 77],
+    "sections": queue_samples.TABS,
+    "spans": queue_samples.TABS,
     "rows": ROWS,
     "total_open": 71,
     "failing": [Thing(type="a.b", count=2, text="why", url="/x")],
@@ -277,17 +289,24 @@ LIST: dict[str, Any] = {
     "newer_url": "",
     "older_url": "/older",
     "search_url": "/jobs",
+    "sections": queue_samples.TABS,
+    "matching": 1234,
+    "newest": "0199",
+    "bulk_actions": [("cancel", "Cancel"), ("retry", "Try again")],
 }
 JOB_PAGE: dict[str, Any] = {
     "mine": False,
     "job": JOB,
     "facts": [Thing(word="Lane", value="io", mono=True)],
-    "why": [Thing(look="held", word="Rate closed", note="until 10:44")],
+    "why": [Thing(look="held", word="Rate closed", note="until 10:44", url="/x")],
     "events": [Thing(look="ready", word="Created", at=NOW, note="")],
     "log": [Thing(at=NOW, level="warn", text="slow")],
     "log_url": "/log",
     "payload": '{"a": 1}',
     "result": "ok",
+    "output": "make: all done",
+    "parent": Thing(label="Fan out", type="a.c", url="/x", look="success", word="done"),
+    "batch_url": "/b",
     "children": [Thing(label="Check", type="a.b", url="/x", look="held", word="waiting")],
 }
 OPEN_INVITE = Thing(email="tom@example.org", label="Tom", creator="jana", expires_at=NOW)
@@ -398,4 +417,5 @@ ALL = {
     "palette_none": Sample("palette.html", {"q": "zz", "groups": []}, ("palette_rows",)),
     "offline": Sample("offline.html", {"user": None}),
     "error": Sample("error.html", {**FAULT, "reference": "7f3a-91c2"}, ("fault_toast",)),
+    **{name: Sample(*shown) for name, shown in queue_samples.shown(ROWS).items()},
 }

@@ -134,5 +134,5 @@ async def each_look(page: Page, look: Callable[[str], Awaitable[None]]) -> None:
     for size in (DESK, PHONE):
         await page.set_viewport_size(size)
         for theme in ("light", "dark"):
-            await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            await page.emulate_media(color_scheme=theme)
             await look(f"{size['width']} px, {theme}")
