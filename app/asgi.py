@@ -1,5 +1,6 @@
 """The composition root: everything is made here, handed to whom needs it, and closed in turn."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,7 +24,7 @@ from app.web.headers import Headers
 from app.web.hosts import Hosts
 from app.web.origin import Origin
 from app.web.rates import Rates
-from db import changes, migrate
+from db import changes, clock, migrate
 from db.connection import refuse_sqlite3
 from db.engine import DB
 from jobs.registry import REGISTRY
@@ -122,6 +123,8 @@ async def _opened(
         stack.push_async_callback(DB.close)
         paths.use_data(start.data_dir)
         await vault.load(start.data_dir, env)
+        vault.watch(_Faults(stack).tell)
+        stack.callback(vault.watch, None)
         settings.use(start)
         if start.demo:
             await stack.enter_async_context(running_demo(start))
@@ -152,6 +155,42 @@ async def _first_admin(start: Settings) -> None:
         logs.log.warning("setup.open", page="/setup", file=str(start.data_dir / setup.TOKEN_FILE))
         # The one place that shows it: whoever reads this terminal runs the server.
         print(f"\n  First admin: open /setup and enter\n\n      {token}\n", flush=True)  # noqa: T201
+
+
+class _Faults:
+    """Audits values of the vault that do not open, one after the other, at most one a second."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last = -1.0
+        stack.push_async_callback(self._end)
+
+    def tell(self, table: str, column: str, key: str) -> None:
+        """Called by the vault, from the loop or from a thread."""
+        logs.log.warning("vault.unopened", table=table, column=column)
+        self._loop.call_soon_threadsafe(self._start, f"{table}.{column}", key)
+
+    def _start(self, place: str, key: str) -> None:
+        now = clock.monotonic()
+        if now - self._last < 1:  # a broken key fails everywhere at once: one line says it
+            return
+        self._last = now
+        task = self._loop.create_task(self._note(place, key))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _note(self, place: str, key: str) -> None:
+        await audit.record(
+            "vault.unopened",
+            actor_id=None,
+            actor_kind="system",
+            object_type=place,
+            object_id=key,
+        )
+
+    async def _end(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def _note_refusal(scope: Any, reason: str) -> None:

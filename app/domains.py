@@ -15,6 +15,7 @@ from app.accounts.service.users import OnAccountClosed
 from app.core.area import DescribeArea, FindRows
 from app.core.live import Noun
 from app.firmware import jobs as firmware_jobs
+from app.firmware.api import FirmwareApi
 from app.firmware.pages.admin import FirmwareAdminPages
 from app.firmware.pages.devices import FirmwareDevicePages
 from app.firmware.pages.files import FirmwareFilePages
@@ -35,6 +36,7 @@ from app.tickets.pages.mine import TicketPages, describe
 from app.tickets.pages.overview import TicketAdminPages
 from app.tickets.pages.people import TicketPeoplePages
 from app.tickets.pages.portal import TicketPortalPages
+from app.tickets.service import retention
 from app.web.pages import NavItem
 from db.tables import accounts as accounts_tables
 from db.tables import firmware as firmware_tables
@@ -119,6 +121,8 @@ DOMAINS = (
         jobs=tickets_jobs,
         tables=tickets_tables.TABLES,
         area=describe,
+        on_account_closed=retention.on_account_closed,
+        export_account=retention.export_account,
         nav=(
             NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets", "t"),
             NavItem("tickets_admin", _("Tickets, all"), "/admin/tickets", "ticket", "admin"),
@@ -127,6 +131,7 @@ DOMAINS = (
             "tickets": Noun("ticket", owner="user_id", to="owner"),
             "ticket_download_history": Noun("attempt", "tickets", owner="user_id", to="owner"),
             "user_credentials": Noun("login", "tickets", owner="user_id", to="owner"),
+            "base_ticket_state": Noun("base", "tickets", to="admin"),
         },
     ),
     Domain(
@@ -140,6 +145,7 @@ DOMAINS = (
             FirmwareQueryPages,
             FirmwareAdminPages,
         ),
+        api=(FirmwareApi,),
         jobs=firmware_jobs,
         tables=firmware_tables.TABLES,
         area=describe_firmware,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import apsw
 import structlog
 from litestar import MediaType, Response
 from litestar.exceptions import HTTPException, ValidationException
@@ -22,7 +23,15 @@ def on_app_error(request: WebRequest, error: AppError) -> Response[Any]:
     """One of the five errors of `app.core.errors`, with the sentence its raiser gave."""
     fields = error.fields if isinstance(error, Invalid) else None
     text = next(iter(fields.values()), "") if fields else error.message
-    return answer(request, error.status, text, fields=fields)
+    wait_s = getattr(error, "retry_after_s", None)
+    headers = {"Retry-After": str(wait_s)} if wait_s else None
+    return answer(request, error.status, text, fields=fields, headers=headers)
+
+
+def on_busy(request: WebRequest, error: apsw.BusyError) -> Response[Any]:
+    """Somebody else holds the file for longer than anybody should have to wait."""
+    log.warning("request.busy", path=request.url.path, error=type(error).__name__)
+    return answer(request, 503, "", headers={"Retry-After": "2"})
 
 
 def on_http_error(request: WebRequest, error: HTTPException) -> Response[Any]:
@@ -124,6 +133,7 @@ _WORDS = {
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     AppError: on_app_error,
+    apsw.BusyError: on_busy,
     HTTPException: on_http_error,
     Exception: on_crash,
     **AUTH_HANDLERS,

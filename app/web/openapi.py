@@ -85,7 +85,9 @@ def describe(controllers: Sequence[Any]) -> dict[str, Any]:
     """The OpenAPI document of these controllers."""
     inner = Litestar(
         route_handlers=list(controllers),
-        openapi_config=OpenAPIConfig(title="Holdfast", version=version(), path="/unused"),
+        openapi_config=OpenAPIConfig(
+            title="Holdfast", version=version(), path="/unused", use_handler_docstrings=True
+        ),
         dependencies={"user_id": Provide(provide_user_id)},
     )
     document: dict[str, Any] = inner.openapi_schema.to_schema()

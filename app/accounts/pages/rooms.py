@@ -5,6 +5,7 @@ from app.accounts.pages.doors import SetupPages, SignInPages
 from app.accounts.pages.invites import InvitePages
 from app.accounts.pages.join import JoinPages
 from app.accounts.pages.my_data import MyDataPages
+from app.accounts.pages.passkeys import PasskeyDoorPages, PasskeyPages
 from app.accounts.pages.reset import ResetPages
 from app.accounts.pages.second import ConfirmPages, SecondPages
 from app.accounts.pages.security import SecurityPages
@@ -15,12 +16,14 @@ from app.accounts.pages.users import UserPages
 PAGES = (
     SignInPages,
     SecondPages,
+    PasskeyDoorPages,
     SetupPages,
     JoinPages,
     ResetPages,
     AccountPages,
     ConfirmPages,
     SecurityPages,
+    PasskeyPages,
     TokenPages,
     MyDataPages,
     InvitePages,

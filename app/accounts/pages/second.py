@@ -40,14 +40,14 @@ class SecondPages(Controller):
 
     @get("/", name="second")
     async def show(self, request: WebRequest, next: FromQuery[str] = "") -> Response[str]:
-        half = _half_way(request)
+        half = half_way_in(request)
         if half is None:
             return redirect(request, url(request, "login"))
-        return await _second_page(request, half, next=next)
+        return await second_page(request, half, next=next)
 
     @post("/", name="second_post", status_code=303)
     async def enter(self, request: WebRequest) -> Response[str]:
-        half = _half_way(request)
+        half = half_way_in(request)
         if half is None:
             return redirect(request, url(request, "login"))
         posted = await forms.read(request)
@@ -61,9 +61,9 @@ class SecondPages(Controller):
                     half.session_id, half.id, form.code, caller(request), known=known
                 )
         except (StepOver, NotFound) as over:
-            return _back_to_password(request, over)
+            return back_to_password(request, over)
         except (CodeRefused, *REFUSALS) as error:
-            return await _second_page(request, half, error, next=asked)
+            return await second_page(request, half, error, next=asked)
         return admit(request, passed, auth.safe_next(form.next))
 
 
@@ -112,27 +112,30 @@ def codes_page(request: WebRequest, codes: list[str], wanted: str) -> Response[s
     return page(request, "accounts/codes.html", codes=codes, onward_url=wanted)
 
 
-def _half_way(request: WebRequest) -> Principal | None:
+def half_way_in(request: WebRequest) -> Principal | None:
+    """Whoever stands between the factors; nobody else."""
     half = request.scope.get("auth")
     return half if isinstance(half, Principal) and half.auth_level == 0 else None
 
 
-def _back_to_password(request: WebRequest, error: AppError) -> Response[str]:
+def back_to_password(request: WebRequest, error: AppError) -> Response[str]:
+    """The way in is over; it begins anew."""
     response = redirect(request, url(request, "login"), toast=error.message)
     cookies.clear_cookie(response, request, cookies.SESSION)
     return response
 
 
-async def _second_page(
+async def second_page(
     request: WebRequest, half: Principal, error: AppError | None = None, *, next: str = ""
 ) -> Response[str]:
+    """The door of the second factor, with what was wrong with the last try."""
     wanted = auth.safe_next(next)
     have = await factors.get_factors(half.id)
     offer = None
     if not have.any:
         if not await factors.is_required(half.role):
             # The last factor went while somebody stood at this door: the password begins anew.
-            return _back_to_password(request, NotFound())
+            return back_to_password(request, NotFound())
         offer = await totp.offer(half.id, half.login, request.url.netloc)
     data: dict[str, Any] = {
         "next": "" if wanted == "/" else wanted,

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from app.accounts.pages.qr import draw
 from app.accounts.pages.replies import REFUSALS, again, caller
 from app.accounts.pages.second import codes_page
-from app.accounts.service import factors, security, totp
+from app.accounts.service import factors, passkeys, security, totp
 from app.core.errors import AppError
 from app.core.i18n import _
 from app.web import cookies, forms
@@ -17,7 +17,7 @@ from app.web.auth import SignInNeeded, WebRequest
 from app.web.links import url
 from app.web.pages import page, redirect
 
-BLOCKS = ("security_app", "security_codes")
+BLOCKS = ("security_app", "security_codes", "security_passkeys")
 
 
 class AppForm(msgspec.Struct, kw_only=True):
@@ -51,23 +51,25 @@ class SecurityPages(Controller):
         posted = await forms.read(request)
         try:
             form = forms.check(posted, AppForm)
-            done = await security.add_app(user_id, _session_id(request), form.code, caller(request))
+            done = await security.add_app(
+                user_id, session_id_of(request), form.code, caller(request)
+            )
         except REFUSALS as error:
-            return await _again(request, user_id, error, form=posted, setting_up=True)
-        return _answer(request, done, _("The authenticator app is set up."))
+            return await refused(request, user_id, error, form=posted, setting_up=True)
+        return answer(request, done, _("The authenticator app is set up."))
 
     @post("/app/remove", name="security_app_remove", status_code=303)
     async def remove_app(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
         role = request.user.role if request.user else ""
-        done = await security.remove_app(user_id, role, _session_id(request), caller(request))
-        return _answer(request, done, _("The authenticator app was removed."))
+        done = await security.remove_app(user_id, role, session_id_of(request), caller(request))
+        return answer(request, done, _("The authenticator app was removed."))
 
     @post("/codes", name="security_codes", status_code=303)
     async def renew_codes(
         self, request: WebRequest, user_id: NamedDependency[str]
     ) -> Response[str]:
-        done = await security.renew_codes(user_id, _session_id(request), caller(request))
-        return _answer(request, done, "")
+        done = await security.renew_codes(user_id, session_id_of(request), caller(request))
+        return answer(request, done, "")
 
 
 async def security_data(
@@ -81,6 +83,8 @@ async def security_data(
         offer = await totp.offer(user_id, user.login, request.url.netloc)
     return {
         "has_app": have.totp,
+        "passkeys": await passkeys.list_passkeys(user_id),
+        "can_passkeys": request.url.scheme == "https" or request.url.hostname == "localhost",
         "codes_left": have.codes_left,
         "required": await factors.is_required(user.role if user else ""),
         "offer": offer,
@@ -88,14 +92,22 @@ async def security_data(
     }
 
 
-async def _again(
-    request: WebRequest, user_id: str, error: AppError, *, form: Any = None, setting_up: bool
+async def refused(
+    request: WebRequest,
+    user_id: str,
+    error: AppError,
+    block: str = "security_app",
+    *,
+    form: Any = None,
+    setting_up: bool = False,
 ) -> Response[str]:
+    """The page once more, with what is wrong."""
     data = await security_data(request, user_id, setting_up=setting_up)
-    return again(request, "accounts/security.html", "security_app", error, form=form, **data)
+    return again(request, "accounts/security.html", block, error, form=form, **data)
 
 
-def _answer(request: WebRequest, done: security.Secured, toast: str) -> Response[str]:
+def answer(request: WebRequest, done: security.Secured, toast: str) -> Response[str]:
+    """After a change: the session's new token, and fresh recovery codes where there are some."""
     here = url(request, "security")
     if done.codes:
         response = codes_page(request, done.codes, here)
@@ -105,7 +117,8 @@ def _answer(request: WebRequest, done: security.Secured, toast: str) -> Response
     return response
 
 
-def _session_id(request: WebRequest) -> str:
+def session_id_of(request: WebRequest) -> str:
+    """The session that asks."""
     if request.user is None:
         raise SignInNeeded
     return request.user.session_id

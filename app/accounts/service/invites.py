@@ -17,6 +17,7 @@ from db.engine import DB
 
 STATES = ("open", "used", "revoked", "expired", "void")
 MOST_LINES = 200
+MOST_OPEN = 1000  # so that a script gone wrong ends somewhere
 LABEL_MAX = 80
 
 CREATOR_MAY = (
@@ -95,6 +96,22 @@ async def create_invite(
         raise Invalid(**errors)
     async with DB.tx():
         return await _insert(admin_id, checked, label.strip(), email.strip(), role, domains, ip)
+
+
+async def create_from_console(
+    *, hours: str = "", label: str = "", email: str = "", role: str = "user"
+) -> NewInvite:
+    """An invite by whoever runs the server, in the name of the first active admin.
+
+    Raises Invalid, Conflict where there is no admin yet.
+    """
+    admin_id = await DB.value(
+        "SELECT id FROM users WHERE role = 'admin' AND is_active = 1 AND deleted_at IS NULL"
+        " ORDER BY is_setup_admin DESC, created_at LIMIT 1"
+    )
+    if admin_id is None:
+        raise Conflict(_("There is no admin yet."))
+    return await create_invite(admin_id, hours=hours, label=label, email=email, role=role)
 
 
 async def create_invites(
@@ -223,6 +240,13 @@ async def _insert(
     ip: str,
 ) -> NewInvite:
     secret, now = secrets.token_urlsafe(32), clock.now()
+    open_ones = await DB.value(
+        "SELECT count(*) FROM invite_tokens"
+        " WHERE used_by IS NULL AND revoked_at IS NULL AND expires_at > ?",
+        (clock.text(now),),
+    )
+    if open_ones >= MOST_OPEN:
+        raise Conflict(_("%(n)s invites are open. Revoke some first.", n=MOST_OPEN))
     token, expires_at = hash_secret(secret), now + timedelta(hours=hours)
     await DB.execute(
         "INSERT INTO invite_tokens"

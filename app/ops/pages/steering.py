@@ -43,16 +43,16 @@ class SteeringPages(Controller):
         tabs = queue_tabs(request, "queue_types")
         return page(request, "ops/types.html", block="type_rows", rows=rows, sections=tabs)
 
-    @post("/types/{name:str}/pause", name="queue_type_pause", status_code=303)
-    async def pause_type(self, request: WebRequest, name: FromPath[str]) -> Response[str]:
+    @post("/types/{kind:str}/pause", name="queue_type_pause", status_code=303)
+    async def pause_type(self, request: WebRequest, kind: FromPath[str]) -> Response[str]:
         form = await forms.read_form(request, OnForm)
-        await types.pause_type(viewer_of(request), name, form.on, ip=client_ip(request))
+        await types.pause_type(viewer_of(request), kind, form.on, ip=client_ip(request))
         return _back(request, "queue_types", _("Paused.") if form.on else _("Runs again."))
 
-    @post("/types/{name:str}", name="queue_type", status_code=303)
-    async def put_type(self, request: WebRequest, name: FromPath[str]) -> Response[str]:
+    @post("/types/{kind:str}", name="queue_type", status_code=303)
+    async def put_type(self, request: WebRequest, kind: FromPath[str]) -> Response[str]:
         wish = await forms.read_form(request, types.TypeWish)
-        await types.put_type(viewer_of(request), name, wish, ip=client_ip(request))
+        await types.put_type(viewer_of(request), kind, wish, ip=client_ip(request))
         return _back(request, "queue_types", _("Saved."))
 
     # ---- rates ----
@@ -106,22 +106,24 @@ class SteeringPages(Controller):
         tabs = queue_tabs(request, "queue_schedules")
         return page(request, "ops/schedules.html", block="schedule_rows", rows=rows, sections=tabs)
 
-    @post("/schedules/{name:str}/run", name="queue_schedule_run", status_code=303)
-    async def run_schedule(self, request: WebRequest, name: FromPath[str]) -> Response[str]:
-        await schedules.run_schedule(viewer_of(request), name, ip=client_ip(request))
+    @post("/schedules/{schedule:str}/run", name="queue_schedule_run", status_code=303)
+    async def run_schedule(self, request: WebRequest, schedule: FromPath[str]) -> Response[str]:
+        await schedules.run_schedule(viewer_of(request), schedule, ip=client_ip(request))
         return _back(request, "queue_schedules", _("Asked for."))
 
-    @post("/schedules/{name:str}/enable", name="queue_schedule_enable", status_code=303)
-    async def enable_schedule(self, request: WebRequest, name: FromPath[str]) -> Response[str]:
+    @post("/schedules/{schedule:str}/enable", name="queue_schedule_enable", status_code=303)
+    async def enable_schedule(self, request: WebRequest, schedule: FromPath[str]) -> Response[str]:
         form = await forms.read_form(request, OnForm)
-        await schedules.enable_schedule(viewer_of(request), name, form.on, ip=client_ip(request))
+        await schedules.enable_schedule(
+            viewer_of(request), schedule, form.on, ip=client_ip(request)
+        )
         return _back(request, "queue_schedules", _("On again.") if form.on else _("Switched off."))
 
-    @post("/schedules/{name:str}/times", name="queue_schedule_times", status_code=303)
-    async def time_schedule(self, request: WebRequest, name: FromPath[str]) -> Response[str]:
+    @post("/schedules/{schedule:str}/times", name="queue_schedule_times", status_code=303)
+    async def time_schedule(self, request: WebRequest, schedule: FromPath[str]) -> Response[str]:
         form = await forms.read_form(request, TimesForm)
         viewer, ip = viewer_of(request), client_ip(request)
-        await schedules.time_schedule(viewer, name, form.cron, form.timezone, ip=ip)
+        await schedules.time_schedule(viewer, schedule, form.cron, form.timezone, ip=ip)
         return _back(request, "queue_schedules", _("Saved."))
 
     # ---- batches ----

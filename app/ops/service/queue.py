@@ -82,7 +82,7 @@ async def get_overview() -> Overview:
     failing = await DB.all(
         "SELECT type, count(*) AS count, max(errorCode) AS code FROM queueJobs"
         " WHERE state = 'failed' AND finishedAt > ? AND acknowledgedAt IS NULL"
-        " GROUP BY type ORDER BY count DESC LIMIT 5",
+        " GROUP BY +type ORDER BY count DESC LIMIT 5",
         (now - 86_400_000,),
     )
     oldest = await DB.value(

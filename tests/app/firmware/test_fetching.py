@@ -202,7 +202,7 @@ async def test_a_full_disk_pauses_and_goes_on_by_itself(house_of: House, fus: Fu
     from db import failpoints
 
     user, version = await ready(house_of, fus)
-    failpoints.arm("firmware_write:3:enospc")
+    failpoints.arm("firmware_write:2:enospc")
     await site.order(user, version)
     row = await site.fetched(version, "paused")
     assert row["error_code"] == "disk_full"

@@ -18,7 +18,9 @@ from app.web.assets import serve_asset
 from app.web.auth import Principal, WebRequest
 from app.web.headers import Headers
 from app.web.pages import done, page, redirect, saved, speak, template_config
-from tests.app.web import samples
+from tests.app.web import rooms, samples
+
+samples.ALL.update(rooms.ROOMS)
 
 NAV = (
     ("tickets", "Tickets", "/tickets", "ticket", "user:tickets"),

@@ -8,7 +8,7 @@ from types import SimpleNamespace as Thing
 from typing import Any
 
 from app.core.area import Hit
-from tests.app.web import queue_samples
+from tests.app.web import queue_samples, ticket_samples
 
 NOW = datetime(2026, 11, 20, 10, 42, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=4)
@@ -65,6 +65,8 @@ TICKET = Thing(
     driver="form",
     size_bytes=184_000,
     code_url="/code.png",
+    has_file=True,
+    has_pdf=True,
 )
 STEPS = [
     Thing(word="Queued", look="success", note="0.2 s"),
@@ -117,22 +119,6 @@ REFUSED = Thing(
     advice_url="/tickets/settings",
     advice_word="Enter the login again",
 )
-SETTINGS: dict[str, Any] = {
-    "number_masked": "••••6789",
-    "password_at": EARLIER,
-    "keeper": "Jana Brandt",
-    "login": Thing(look="success", word="works", text="", at=EARLIER),
-    "blocked": False,
-    "auto_download": True,
-    "auto_consent": False,
-    "accept_terms": False,
-    "holder_name": "",
-    "notify_new": True,
-    "notify_failed": True,
-    "notify_expiring": False,
-    "devices": [("honest", "Holdfast itself")],
-    "device_profile": "honest",
-}
 TABS = [
     Thing(title="All", url="/x", here=True, count=1212),
     Thing(title="Failed", url="/y", here=False, count=None),
@@ -188,7 +174,9 @@ INVITES: dict[str, Any] = {
     "made": None,
 }
 INVITES["counts"] = vars(INVITES["counts"])
-MADE = Thing(link="https://hafen.example.org/join/Qm3v", label="Tom", email="", expires_at=NOW)
+MADE = Thing(
+    link="https://hafen.example.org/join/Qm3v", label="Tom", email="", expires_at=NOW, qr=None
+)
 LISTED = ("invite_new", "invite_rows")
 TYPED = {"label": "Wilhelmine", "email": "wilhelmine@", "hours": "960", "domains": "tickets"}
 QUEUE: dict[str, Any] = {
@@ -260,23 +248,6 @@ DASHBOARD: dict[str, Any] = {
     "care": [Thing(word="Backup", look="success", text="today")],
     "steps": [Thing(title="Invite", text="People", url="/x", done=False)],
 }
-ATTEMPT = Thing(
-    id=1,
-    at=NOW,
-    look="success",
-    word="new",
-    text="New text",
-    asked_by="you",
-    ms=4100,
-    steps=[Thing(word="Login", note="302")],
-)
-HISTORY: dict[str, Any] = {
-    "tabs": TABS,
-    "rows": [ATTEMPT],
-    "here_url": "/tickets/history",
-    "newer_url": "",
-    "older_url": "/older",
-}
 LIST: dict[str, Any] = {
     "mine": False,
     "tabs": TABS,
@@ -339,25 +310,7 @@ ALL = {
         "tickets/index.html", {**INDEX, "run": None, "last": REFUSED}, NOW_AND_ROWS
     ),
     "index_empty": Sample("tickets/index.html", NOTHING, NOW_AND_ROWS),
-    "show": Sample(
-        "tickets/show.html",
-        {"ticket": TICKET, "checks": [Thing(word="Name", look="success", text="fits")]},
-    ),
-    "history": Sample("tickets/history.html", HISTORY, ("history_rows",)),
-    "history_empty": Sample("tickets/history.html", {**HISTORY, "rows": []}, ("history_rows",)),
-    "settings": Sample("tickets/settings.html", SETTINGS, ("ticket_settings",)),
-    "settings_new": Sample(
-        "tickets/settings.html",
-        {
-            **SETTINGS,
-            "number_masked": "",
-            "password_at": None,
-            "login": None,
-            "form": {"uk_number": "12", "uk_password": "hush-hush"},
-            "errors": {"agree": "Please say yes first."},
-        },
-        ("ticket_settings",),
-    ),
+    **{name: Sample(*given) for name, given in ticket_samples.more(TICKET, TABS).items()},
     "queue": Sample("ops/queue.html", QUEUE, ("queue_now", "queue_rows")),
     "queue_idle": Sample(
         "ops/queue.html",

@@ -14,7 +14,7 @@ from tests.app.web.face import asking, browser, person
 
 FILES = sorted(TEMPLATES.rglob("*.html"))
 NAMES = [file.relative_to(TEMPLATES).as_posix() for file in FILES]
-ROOM = {"accounts/login.html", "accounts/setup.html", "accounts/join.html"}
+ROOM = {f"accounts/{name}.html" for name in ("login", "setup", "join", "second", "reset")}
 _TAG = re.compile(r"<[a-zA-Z][^<>]*(?:\{\{.*?\}\}[^<>]*)*>", re.DOTALL)
 
 
