@@ -199,8 +199,7 @@ async def _list(request: WebRequest, q: str, before: str, top: str, *, mine: boo
         rows=[line_of(request, row, mine=mine) for row in shown],
         newer=newer,
         newest_url=url + _query(**kept),
-        here_url=url
-        + _query(**kept, before=before, top=newest if not (state or q) or before else ""),
+        here_url=url + _query(**kept, before=before, top=still),
         newer_url=url + _query(**kept) if before else "",
         older_url=url + _query(**kept, before=older, top=newest) if older else "",
         search_url=url,
