@@ -144,7 +144,7 @@ async def test_pages_ask_only_our_own_server_and_stay_light(place: Town) -> None
                 f" {html / 1000:.1f} kB page, first paint {paint:.0f} ms"
             )
             assert sum(sizes) < PAGE_LIMIT, name
-            assert len(loaded) <= 3, name
+            assert len(loaded) <= 4, name
     assert foreign == []
 
 
