@@ -17,7 +17,7 @@ from app.core.errors import Invalid
 from app.core.lock import Lock
 from app.core.settings import BadSetting, Settings
 from app.demo.run import running_demo
-from app.ops.shell import get_shell
+from app.ops.service.shell import get_shell
 from app.web import assets, auth, errors, health, offline, openapi, pages, sse
 from app.web.bearer import BearerMiddleware
 from app.web.headers import Headers

@@ -27,8 +27,7 @@ from app.firmware.service import leaving
 from app.ops import jobs as ops_jobs
 from app.ops.api import JobApi
 from app.ops.pages import PAGES as OPS_PAGES
-from app.ops.pages.shell import PAGES as SHELL_PAGES
-from app.ops.shell import find_jobs
+from app.ops.service.shell import find_jobs
 from app.tickets import jobs as tickets_jobs
 from app.tickets.api import TicketApi
 from app.tickets.pages.choices import TicketSettingsPages
@@ -93,10 +92,10 @@ CORE = (
     Domain(
         name="ops",
         title=_("Jobs"),
-        pages=OPS_PAGES + SHELL_PAGES,
-        jobs=ops_jobs,
+        pages=OPS_PAGES,
         api=(JobApi,),
         find=find_jobs,
+        jobs=ops_jobs,
         tables=queue_tables.TABLES,
         nav=(NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin", "q"),),
         live={

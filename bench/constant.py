@@ -15,7 +15,7 @@ from litestar.di import Provide
 
 from app import domains
 from app.server import http_config
-from app.web import sse
+from app.web import offline, sse
 from app.web.auth import Principal, WebRequest, provide_user_id
 from app.web.pages import page
 from db.keys import uuid7
@@ -52,6 +52,10 @@ DATA: dict[str, Any] = {
     "newer_url": "",
     "older_url": "/jobs?before=1",
     "search_url": "/jobs",
+    "sections": [],
+    "matching": 0,
+    "newest": "",
+    "bulk_actions": [],
 }
 SOMEBODY = Principal(
     id=uuid7(),
@@ -78,7 +82,7 @@ def make_app() -> Any:
     routes = [handler for domain in domains.ALL for handler in domain.pages]
     nav = [item for domain in domains.ALL for item in domain.nav]
     litestar = Litestar(
-        [constant, sse.live, *routes],
+        [constant, sse.live, *offline.ROUTES, *routes],
         dependencies={"user_id": Provide(provide_user_id)},
         openapi_config=None,
         logging_config=None,

@@ -156,12 +156,16 @@ async def _list(request: WebRequest, q: str, before: str, top: str, *, mine: boo
     )  # as a parameter Litestar keeps the name for itself
     state = state if state in service.FILTERS else ""
     url = request.app.route_reverse("my_jobs" if mine else "queue_jobs")
+    # `top` itself and what is older; whatever came since waits behind the pill.
+    until = before or (f"{top}~" if top else "")
     rows = await service.list_jobs(
-        viewer, mine=mine, state=state, q=q, before=before, limit=service.ROWS + 1
+        viewer, mine=mine, state=state, q=q, before=until, limit=service.ROWS + 1
     )
     shown = rows[: service.ROWS]
     newest = top or (shown[0].id if shown and not before else "")
-    newer = await service.count_newer(viewer, newest, mine=mine) if newest and before else 0
+    newer = await service.count_newer(viewer, top, mine=mine) if top and not (state or q) else 0
+    # A list by state or words has its own newcomers: its first page simply shows them.
+    still = newest if before or not (state or q) else ""
     words = {
         "": _("All"),
         "queued": _("Queued"),
@@ -195,7 +199,7 @@ async def _list(request: WebRequest, q: str, before: str, top: str, *, mine: boo
         rows=[line_of(request, row, mine=mine) for row in shown],
         newer=newer,
         newest_url=url + _query(**kept),
-        here_url=url + _query(**kept, before=before, top=newest),
+        here_url=url + _query(**kept, before=before, top=still),
         newer_url=url + _query(**kept) if before else "",
         older_url=url + _query(**kept, before=older, top=newest) if older else "",
         search_url=url,
@@ -375,7 +379,8 @@ def _timeline(card: JobCard) -> list[dict[str, Any]]:
     words = {"scheduled": _("asked for"), "running": _("started")}
     return [
         {
-            "look": words_of(state)[0],
+            # Amber is for what runs at this moment; that it once began is a plain fact.
+            "look": "ready" if state == "running" and card.finished_at else words_of(state)[0],
             "word": words.get(state, words_of(state)[1]),
             "at": at,
             "note": note,

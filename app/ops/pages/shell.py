@@ -10,7 +10,7 @@ from app.core import notify
 from app.core.area import Hit
 from app.core.errors import NotFound
 from app.core.i18n import _
-from app.ops import shell
+from app.ops.service import shell
 from app.web import forms
 from app.web.auth import Principal, SignInNeeded, WebRequest
 from app.web.pages import is_fragment, may, page, redirect, saved
