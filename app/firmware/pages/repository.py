@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from app.core.area import Area
-from app.core.errors import Denied, Invalid
+from app.core.errors import Invalid
 from app.core.i18n import _, ngettext
 from app.core.live import Viewer
 from app.firmware.pages import words
@@ -119,7 +119,12 @@ class FirmwarePages(Controller):
         await verifying.order_verify(user_id, firmware_id)
         return await _done(request, user_id, firmware_id)
 
-    @post("/{firmware_id:int}/{action:str}", name="firmware_admin_act", status_code=303)
+    @post(
+        "/{firmware_id:int}/{action:str}",
+        name="firmware_admin_act",
+        status_code=303,
+        opt={"access": "admin"},
+    )
     async def act(
         self,
         request: WebRequest,
@@ -127,8 +132,6 @@ class FirmwarePages(Controller):
         firmware_id: FromPath[int],
         action: FromPath[str],
     ) -> Response[str]:
-        if not _is_admin(request):
-            raise Denied
         match action:
             case "pin" | "unpin":
                 await upkeep.pin(firmware_id, pinned=action == "pin")
