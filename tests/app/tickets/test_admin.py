@@ -259,7 +259,9 @@ async def test_logins_are_spaced_and_the_pace_outlives_a_restart(desk: Desk) -> 
     rows = await DB.all("SELECT startedAt FROM queueJobs WHERE type = 'tickets.download'")
     starts = sorted(row["startedAt"] for row in rows)
     assert len(starts) == len(people)
-    assert all(later - earlier >= 199 for earlier, later in pairwise(starts))  # the claims' own time
+    assert all(
+        later - earlier >= 199 for earlier, later in pairwise(starts)
+    )  # the claims' own time
     kept = await rates.get("nvv")
     assert kept is not None
     assert kept.tat > 0  # in the file, not in memory
