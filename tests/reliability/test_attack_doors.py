@@ -113,3 +113,17 @@ def test_refused_requests_fill_no_disk(town: Town) -> None:
 def test_the_first_sign_in_afterwards_still_works(town: Town) -> None:
     with Person(town.server.url) as person:
         person.sign_in("jana", PASSWORD)
+
+
+def test_what_admins_do_to_firmware_asks_a_stale_admin_for_the_password(town: Town) -> None:
+    # Longer ago than a quarter of an hour, by the row itself: the server's clock cannot be moved.
+    connection = apsw.Connection(str(town.server.data_dir / "holdfast.db"))
+    connection.set_busy_timeout(5000)
+    with Person(town.server.url) as admin:
+        admin.sign_in()
+        connection.execute("UPDATE sessions SET reauthAt = '2020-01-01T00:00:00.000Z'").fetchall()
+        for action in ("pin", "unpin", "evict"):
+            answer = admin.post(f"/firmware/1/{action}")
+            assert answer.status_code == 303
+            assert answer.headers["location"].startswith("/account/confirm")
+    connection.close()

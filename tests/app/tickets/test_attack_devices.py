@@ -30,3 +30,10 @@ async def test_a_stored_proxy_password_goes_to_no_other_proxy(desk: Desk) -> Non
         await devices.save_device(user_id, moved, key)
     assert set(refused.value.fields) == {"proxy_password"}
     assert (await devices.get_device(user_id, key)).proxy_url == form.proxy_url
+
+
+async def test_the_check_of_a_form_answers_without_scripts_too(desk: Desk) -> None:
+    async with await desk.house.browser(await desk.student()) as browser:
+        answer = await browser.post("/tickets/devices/check", data={"name": "", "locale": "x!"})
+    assert answer.status_code == 200
+    assert 'id="locale-error"' in answer.text
