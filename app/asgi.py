@@ -23,7 +23,7 @@ from app.web.bearer import BearerMiddleware
 from app.web.headers import Headers
 from app.web.hosts import Hosts
 from app.web.origin import Origin
-from app.web.rates import Rates
+from app.web.rates import Notes, Rates
 from db import changes, clock, migrate
 from db.connection import refuse_sqlite3
 from db.engine import DB
@@ -103,7 +103,13 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
     )
     programs = BearerMiddleware(litestar, tokens.read_token)
     known = auth.SessionMiddleware(programs, sessions.read_session)
-    guarded = Origin(known, on_refused=_note_refusal, public_url=start.public_url)
+    notes = Notes()
+
+    async def on_refused(scope: Any, reason: str) -> None:
+        if await notes.take("refused", auth.client_ip_of(scope)):
+            await _note_refusal(scope, reason)
+
+    guarded = Origin(known, on_refused=on_refused, public_url=start.public_url)
     named = Hosts(guarded, start.allowed_hosts)
     return App(start, litestar, Headers(named, start.trusted_proxies))
 
@@ -199,6 +205,6 @@ async def _note_refusal(scope: Any, reason: str) -> None:
         "request.refused",
         actor_id=user.id if user else None,
         actor_kind="user",
-        ip=(scope.get("client") or ("",))[0],
+        ip=auth.client_ip_of(scope),
         detail={"reason": reason, "path": logs.redact(str(scope["path"]))[:200]},
     )

@@ -14,7 +14,7 @@ from selectolax.lexbor import LexborNode
 from app.core.files import inside, private_folder, sync_folder
 from app.tickets.outcomes import Fault, Outcome
 from app.tickets.page import Asset, Page, attribute, resolve
-from app.tickets.styles import PICTURES, VECTOR, embedded, is_data, references, self_contained
+from app.tickets.styles import PICTURES, VECTOR, Room, embedded, is_data, references, self_contained
 from db.failpoints import failpoint
 
 RAW: Final = "raw.html"
@@ -127,22 +127,27 @@ def make_view(page: Page, assets: Mapping[str, Asset]) -> bytes:
     """The page as one file that runs nothing, asks for nothing and sends nothing (UTF-8)."""
     tree = page.fresh_tree()
     title = page.first_text("title")
+    room = Room()
     for node in _sheets(tree.css("link[href]")):
         url = resolve(page.base_url, attribute(node, "href")).partition("#")[0]
         asset = assets.get(url)
-        if asset is not None and asset.media_type == "text/css":
-            text = self_contained(asset.data.decode("utf-8", "replace"), url, assets)
+        if (
+            asset is not None
+            and asset.media_type == "text/css"
+            and room.take_sheet(len(asset.data))
+        ):
+            text = self_contained(asset.data.decode("utf-8", "replace"), url, assets, room)
             style = tree.create_node("style")
             style.insert_child(text)
             node.replace_with(style)
     for node in tree.css("style"):
-        text = self_contained(node.text(deep=True), page.base_url, assets)
+        text = self_contained(node.text(deep=True), page.base_url, assets, room)
         for child in list(node.iter(include_text=True)):
             child.decompose()
         node.insert_child(text)
     tree.strip_tags([*_DROPPED, "link"], recursive=True)
     for node in tree.css("*"):
-        _clean(node, page.base_url, assets)
+        _clean(node, page.base_url, assets, room)
     body = tree.body.html if tree.body else ""
     styles = "".join(node.html or "" for node in tree.css("head style"))
     lang = attribute(tree.root, "lang") if tree.root else ""
@@ -223,14 +228,14 @@ def _sheets(nodes: Iterable[LexborNode]) -> list[LexborNode]:
     return [node for node in nodes if "stylesheet" in attribute(node, "rel").lower().split()]
 
 
-def _clean(node: LexborNode, base_url: str, assets: Mapping[str, Asset]) -> None:
+def _clean(node: LexborNode, base_url: str, assets: Mapping[str, Asset], room: Room) -> None:
     """Leave nothing that runs, loads or leads elsewhere; pictures become part of the file."""
     for name in list(node.attributes):
         lower = name.lower()
         if lower == "style":
-            node.attrs["style"] = self_contained(attribute(node, "style"), base_url, assets)
+            node.attrs["style"] = self_contained(attribute(node, "style"), base_url, assets, room)
         elif lower == "src" and _is_picture(node):
-            _inline(node, base_url, assets)
+            _inline(node, base_url, assets, room)
         elif lower == "href" and node.tag == "a" and attribute(node, name).startswith("#"):
             continue
         elif lower.startswith("on") or lower in _LINKS:
@@ -241,8 +246,8 @@ def _is_picture(node: LexborNode) -> bool:
     return node.tag == "img" or (node.tag == "input" and attribute(node, "type").lower() == "image")
 
 
-def _inline(node: LexborNode, base_url: str, assets: Mapping[str, Asset]) -> None:
-    found = embedded(attribute(node, "src"), base_url, assets, {*PICTURES, VECTOR})
+def _inline(node: LexborNode, base_url: str, assets: Mapping[str, Asset], room: Room) -> None:
+    found = embedded(attribute(node, "src"), base_url, assets, {*PICTURES, VECTOR}, room)
     if found:
         node.attrs["src"] = found
     else:

@@ -148,7 +148,7 @@ class Hops:
 def retry_after_s(page: Page) -> int:
     """The wait the portal asked for (seconds or a date), at most 6 h; 15 min if it said nothing."""
     said = page.headers.get("retry-after", "").strip()
-    if said.isdigit():
+    if said.isascii() and said.isdigit():  # a raised two is a digit, too, and no number
         wait = int(said[:9])
     else:
         try:
@@ -195,7 +195,7 @@ def _split(url: str) -> SplitResult:
 async def _body(response: httpx.Response, limit_bytes: int) -> bytes:
     """The decoded body, never more than the limit in memory: few bytes may unpack to gigabytes."""
     length = response.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit_bytes:
+    if length.isascii() and length.isdigit() and int(length[:20]) > limit_bytes:
         raise Fault(Outcome.TOO_LARGE)
     coding = response.headers.get("content-encoding", "identity").strip().lower()
     if coding not in {"", "identity", "gzip", "x-gzip", "deflate"}:

@@ -31,6 +31,7 @@ async def put(
     async with outbound.client(
         PURPOSE,
         allow=allow,
+        ports=outbound.USER_PORTS,
         timeout_s=_TIMEOUT_S,
         auth=httpx.BasicAuth(name, password.reveal()),
     ) as http:

@@ -46,6 +46,18 @@ def on_http_error(request: WebRequest, error: HTTPException) -> Response[Any]:
     return answer(request, status, "", headers=headers)
 
 
+def on_overflow(request: WebRequest, error: OverflowError) -> Response[Any]:
+    """A number that no row can have: asked for by hand, since no page of ours leads there."""
+    log.warning("request.number", exc_info=error)
+    return answer(request, 404, "")
+
+
+def on_depth(request: WebRequest, error: RecursionError) -> Response[Any]:
+    """A body nested deeper than any parser follows."""
+    log.warning("request.depth", error=str(error))
+    return answer(request, 400, "")
+
+
 def on_crash(request: WebRequest, error: Exception) -> Response[Any]:
     """A fault of ours: logged in full, shown as a number to quote."""
     log.error("request.failed", path=request.url.path, exc_info=error)
@@ -135,6 +147,8 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     AppError: on_app_error,
     apsw.BusyError: on_busy,
     HTTPException: on_http_error,
+    OverflowError: on_overflow,
+    RecursionError: on_depth,
     Exception: on_crash,
     **AUTH_HANDLERS,
 }

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
@@ -119,6 +119,7 @@ def done(request: WebRequest, url: str, event: str, *, toast: str = "") -> Respo
 def redirect(request: WebRequest, url: str, *, toast: str = "") -> Response[str]:
     """303 to a page of ours (for htmx: `HX-Redirect`), with one sentence to be shown there."""
     target = url if url.startswith(_root(request) or "/") else _root(request) + url
+    target = quote(target, safe="/?#[]@!$&'()*+,;:=%~")  # a header takes no other letters
     if request.headers.get("HX-Request") == "true":
         response = Response(
             "", media_type=MediaType.HTML, status_code=200, headers={"HX-Redirect": target}

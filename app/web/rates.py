@@ -74,6 +74,21 @@ class Rates:
         return None
 
 
+class Notes:
+    """How many lines strangers may cause in the audit log: what changed nothing costs no disk."""
+
+    def __init__(self, from_one: int = 10, from_all: int = 120) -> None:
+        self._one = RateLimitItemPerMinute(from_one)
+        self._all = RateLimitItemPerMinute(from_all)
+        self._window = MovingWindowRateLimiter(MemoryStorage())
+
+    async def take(self, kind: str, ip: str) -> bool:
+        """Whether this one is to be written."""
+        return await self._window.hit(self._one, kind, network(ip)) and await self._window.hit(
+            self._all, kind
+        )
+
+
 def network(ip: str) -> str:
     """What counts as one address: an IPv4 one, or the /64 an IPv6 one stands in."""
     try:

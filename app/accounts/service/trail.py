@@ -138,7 +138,8 @@ def _where(chosen: Filter) -> tuple[str, dict[str, Any]]:
         args["since"] = _day(chosen.since, "since").isoformat()
     if chosen.until:
         parts.append("a.at < :until")
-        args["until"] = (_day(chosen.until, "until") + timedelta(days=1)).isoformat()
+        last = min(_day(chosen.until, "until"), date.max - timedelta(days=1))
+        args["until"] = (last + timedelta(days=1)).isoformat()
     if chosen.before > 0:
         parts.append("a.id < :before")
         args["before"] = min(chosen.before, 2**62)

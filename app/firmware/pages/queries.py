@@ -133,7 +133,7 @@ def _row(pair: Pair) -> dict[str, Any]:
 def _safe(value: str | None) -> str:
     """A cell that no spreadsheet takes for a formula."""
     text = value or ""
-    return f"'{text}" if text[:1] in "=+-@\t\r" else text
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _whose(request: WebRequest, user_id: str) -> str:

@@ -13,7 +13,7 @@ from app.tickets.service import devices
 from app.tickets.service.devices import DeviceForm
 from app.web import forms
 from app.web.auth import WebRequest
-from app.web.pages import page, redirect
+from app.web.pages import is_fragment, page, redirect
 
 TEMPLATE = "tickets/device.html"
 KEEP = ("proxy_password",)
@@ -52,6 +52,8 @@ class DevicePages(Controller):
             errors = devices.check(form)
         except Invalid as error:
             form, errors = DeviceForm(), error.fields
+        if not is_fragment(request):
+            return _form(request, form, "", errors=errors)
         return page(
             request,
             TEMPLATE,

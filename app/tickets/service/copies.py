@@ -51,14 +51,19 @@ async def save_push(user_id: str, url: str, login_name: str, password: str) -> N
     """Keep a push target; an empty password keeps the stored one. Raises Invalid."""
     stored = await get_push(user_id)
     errors: dict[str, str] = {}
-    parts = urlsplit(url)
+    try:
+        parts, port = urlsplit(url), urlsplit(url).port
+    except ValueError:  # half a bracket, a port that is none
+        raise Invalid(push_url=_("This is not the address of a folder.")) from None
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname == "127.0.0.1"):
         errors["push_url"] = _("The address begins with https://.")
     elif not parts.hostname or parts.username is not None or parts.query or parts.fragment:
         errors["push_url"] = _("This is not the address of a folder.")
     if not login_name or ":" in login_name:
         errors["push_login"] = _("Enter the login name of your cloud.")
-    if not password and not stored.saved_at:
+    if not password and (not stored.saved_at or _place(stored.url) != (parts.hostname, port)):
+        # A stored password is shown to nobody: it goes to no other server either, whoever sits at
+        # this browser.
         errors["push_password"] = _("Enter the password of your cloud.")
     if errors:
         raise Invalid(**errors)
@@ -83,6 +88,11 @@ async def save_push(user_id: str, url: str, login_name: str, password: str) -> N
             " json_patch(coalesce(flags -> '$.tickets', '{}'), ?)) WHERE id = ?",
             (json.dumps({"push": {"credential_id": key, "url": url}}), user_id),
         )
+
+
+def _place(url: str) -> tuple[str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port
 
 
 async def remove_push(user_id: str) -> None:

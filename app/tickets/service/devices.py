@@ -137,7 +137,7 @@ async def save_device(
     if columns["proxy_url"] and not (admin or await settings.get("allow_user_proxy")):
         errors["proxy_url"] = _("An admin of this server has not allowed proxies.")
     if profile_id:
-        await get_device(user_id, profile_id)
+        errors |= _retargeted(await get_device(user_id, profile_id), form)
     elif await DB.value("SELECT count(*) FROM device_profiles WHERE user_id = ?", (user_id,)) >= (
         MOST
     ):
@@ -271,6 +271,14 @@ def _proxy_errors(form: DeviceForm) -> dict[str, str]:
     if form.proxy_login and not works_with(form.proxy_url, with_login=True):
         return {"proxy_url": _("No driver can use such a proxy with a login.")}
     return {}
+
+
+def _retargeted(stored: DeviceForm, form: DeviceForm) -> dict[str, str]:
+    """A stored password is shown to nobody: it goes to no other proxy either, whoever asks."""
+    kept = stored.proxy_login and form.proxy_login and not form.proxy_password
+    if not kept or not form.proxy_url or form.proxy_url == stored.proxy_url:
+        return {}
+    return {"proxy_password": _("Please fill this in.")}
 
 
 async def _save_proxy_login(key: str, form: DeviceForm, proxy_url: str | None) -> None:

@@ -10,7 +10,9 @@ import pytest
 import uvicorn
 
 from app.core import settings
-from app.core.errors import Invalid
+from app.core.errors import Invalid, Upstream
+from app.core.secret import SecretStr
+from app.tickets import webdav
 from app.tickets.service import copies
 from db.engine import DB
 from tests.app.tickets.desk import Desk
@@ -149,3 +151,28 @@ async def test_a_link_in_the_mirror_leads_nowhere(desk: Desk, tmp_path: Path) ->
     await copies.set_mirror(await desk.admin(), user_id, "jana")
     await desk.run(user_id)
     assert list(outside.iterdir()) == []
+
+
+async def test_a_stored_password_goes_to_no_other_server(desk: Desk, cloud: Cloud) -> None:
+    user_id = await desk.student()
+    await copies.save_push(user_id, cloud.url, "jana", "geheim: ä")
+    await copies.save_push(user_id, f"{cloud.url}/deeper", "jana", "")
+    for url in ("https://collector.example/dav", f"http://127.0.0.1:{cloud.port + 1}/dav"):
+        with pytest.raises(Invalid) as refused:
+            await copies.save_push(user_id, url, "jana", "")
+        assert "push_password" in refused.value.fields
+    assert (await copies.get_push(user_id)).url == f"{cloud.url}/deeper"
+
+
+@pytest.mark.parametrize("url", ["https://[", "https://cloud.example:99999/", "https://[::1/"])
+async def test_half_an_address_is_refused_in_words(desk: Desk, url: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        await copies.save_push(await desk.student(), url, "jana", "x")
+    assert "push_url" in refused.value.fields
+
+
+async def test_people_reach_the_ports_of_the_web_only() -> None:
+    with pytest.raises(Upstream) as refused:
+        await webdav.put("https://192.0.2.1:25/dav", ("jana", SecretStr("x")), b"")
+    assert (refused.value.code, refused.value.retry) == ("forbidden_host", False)
+    assert "port 25" in str(refused.value)
