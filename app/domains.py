@@ -35,6 +35,8 @@ from app.tickets.pages.mine import TicketPages, describe
 from app.tickets.pages.overview import TicketAdminPages
 from app.tickets.pages.people import TicketPeoplePages
 from app.tickets.pages.portal import TicketPortalPages
+from app.tickets.service.retention import export_account as export_tickets
+from app.tickets.service.retention import on_account_closed as close_tickets
 from app.web.pages import NavItem
 from db.tables import accounts as accounts_tables
 from db.tables import firmware as firmware_tables
@@ -110,6 +112,8 @@ DOMAINS = (
             *(TicketAdminPages, TicketPeoplePages, TicketPortalPages),
         ),
         api=(TicketApi,),
+        on_account_closed=close_tickets,
+        export_account=export_tickets,
         jobs=tickets_jobs,
         tables=tickets_tables.TABLES,
         area=describe,
