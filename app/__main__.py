@@ -12,8 +12,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from app.core.settings import BadSetting, Settings, load
+from app.ops.cli import commands as queue_commands
 
 FAILED, USAGE, AGAIN, CONFIG = 1, 2, 75, 78
+CLASHES = ("skip", "rename")
 
 cli = typer.Typer(
     name="holdfast",
@@ -86,6 +88,48 @@ def create_admin(
         return await setup.create_admin(login, password, email)
 
     typer.echo(f"admin {login} made: {_with_database(settings, make)}")
+
+
+imports = typer.Typer(help="Bring over what another program kept.", no_args_is_help=True)
+cli.add_typer(imports, name="import")
+
+
+@imports.command("tickets")
+def import_tickets(
+    data: Data = None,
+    db: Annotated[Path | None, typer.Option(help="The origin's database, app.db.")] = None,
+    downloads: Annotated[Path | None, typer.Option(help="Folder of ticket files.")] = None,
+    user: Annotated[str, typer.Option(help="Whose files a folder without --db holds.")] = "",
+    key_env: Annotated[
+        str, typer.Option(help="Environment variable with the origin's key.")
+    ] = "ORIGIN_ENCRYPTION_KEY",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would come.")] = False,
+    on_clash: Annotated[str, typer.Option(help="A login that is taken: skip or rename.")] = "skip",
+    with_deleted: Annotated[bool, typer.Option("--with-deleted")] = False,
+) -> None:
+    """Accounts, logins, tickets and attempts of UK-TicketUpdater; a second run changes nothing."""
+    if (db is None) == (not user) or (db is None and downloads is None) or on_clash not in CLASHES:
+        _stop("give --db, or --user with --downloads; --on-clash skip or rename", USAGE)
+    settings = _settings(data_dir=data)
+
+    async def bring() -> Any:
+        from app.core import paths
+        from app.tickets.service import importing
+
+        paths.use_data(settings.data_dir)
+        if db is None:
+            return await importing.import_folder(downloads or Path(), user, dry_run=dry_run)
+        return await importing.import_origin(
+            db,
+            downloads,
+            os.environ.get(key_env, ""),
+            dry_run=dry_run,
+            on_clash="rename" if on_clash == "rename" else "skip",
+            with_deleted=with_deleted,
+        )
+
+    for line in _with_database(settings, bring).lines():
+        typer.echo(line)
 
 
 @cli.command("reset-password")
@@ -238,6 +282,22 @@ def _demo_folder(wanted: bool) -> Iterator[Path | None]:
         return
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as folder:
         yield Path(folder) / "data"
+
+
+def _on_data(data: Path | None, work: Callable[[Path], Coroutine[Any, Any, Any]]) -> Any:
+    settings = _settings(data_dir=data)
+    from app.core import paths
+
+    paths.use_data(settings.data_dir)
+    return _with_database(settings, lambda: work(settings.data_dir))
+
+
+def _register() -> None:
+    """Load every domain, and with it its job types."""
+    import app.domains  # noqa: F401
+
+
+cli.add_typer(queue_commands(_on_data, _register), name="queue")
 
 
 def _settings(**given: Any) -> Settings:

@@ -15,6 +15,7 @@ from app.accounts.service.users import OnAccountClosed
 from app.core.area import DescribeArea, FindRows
 from app.core.live import Noun
 from app.firmware import jobs as firmware_jobs
+from app.firmware.api import FirmwareApi
 from app.firmware.pages.admin import FirmwareAdminPages
 from app.firmware.pages.devices import FirmwareDevicePages
 from app.firmware.pages.files import FirmwareFilePages
@@ -22,10 +23,12 @@ from app.firmware.pages.lookup import FirmwareLookupPages
 from app.firmware.pages.queries import FirmwareQueryPages
 from app.firmware.pages.repository import FirmwarePages
 from app.firmware.pages.repository import describe as describe_firmware
+from app.firmware.service import leaving
+from app.ops import jobs as ops_jobs
 from app.ops.api import JobApi
 from app.ops.pages import PAGES as OPS_PAGES
+from app.ops.pages.shell import PAGES as SHELL_PAGES
 from app.ops.shell import find_jobs
-from app.ops.shell_pages import PAGES as SHELL_PAGES
 from app.tickets import jobs as tickets_jobs
 from app.tickets.api import TicketApi
 from app.tickets.pages.choices import TicketSettingsPages
@@ -35,8 +38,7 @@ from app.tickets.pages.mine import TicketPages, describe
 from app.tickets.pages.overview import TicketAdminPages
 from app.tickets.pages.people import TicketPeoplePages
 from app.tickets.pages.portal import TicketPortalPages
-from app.tickets.service.retention import export_account as export_tickets
-from app.tickets.service.retention import on_account_closed as close_tickets
+from app.tickets.service import retention
 from app.web.pages import NavItem
 from db.tables import accounts as accounts_tables
 from db.tables import firmware as firmware_tables
@@ -92,6 +94,7 @@ CORE = (
         name="ops",
         title=_("Jobs"),
         pages=OPS_PAGES + SHELL_PAGES,
+        jobs=ops_jobs,
         api=(JobApi,),
         find=find_jobs,
         tables=queue_tables.TABLES,
@@ -99,6 +102,11 @@ CORE = (
         live={
             "queueJobs": Noun("job", plural="jobs", owner="ownerUserId", to="owner"),
             "queueSettings": Noun("queue", plural="queue", to="admin"),
+            "job_schedules": Noun("schedule", plural="schedules", to="admin"),
+            "queue_batches": Noun("batch", plural="batches", to="admin"),
+            "queue_rates": Noun("rate", plural="rates", to="admin"),
+            "queue_types": Noun("job-type", plural="job-types", to="admin"),
+            "queue_workers": Noun("worker", plural="workers", to="admin"),
         },
     ),
 )
@@ -112,11 +120,11 @@ DOMAINS = (
             *(TicketAdminPages, TicketPeoplePages, TicketPortalPages),
         ),
         api=(TicketApi,),
-        on_account_closed=close_tickets,
-        export_account=export_tickets,
         jobs=tickets_jobs,
         tables=tickets_tables.TABLES,
         area=describe,
+        on_account_closed=retention.on_account_closed,
+        export_account=retention.export_account,
         nav=(
             NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets", "t"),
             NavItem("tickets_admin", _("Tickets, all"), "/admin/tickets", "ticket", "admin"),
@@ -125,6 +133,7 @@ DOMAINS = (
             "tickets": Noun("ticket", owner="user_id", to="owner"),
             "ticket_download_history": Noun("attempt", "tickets", owner="user_id", to="owner"),
             "user_credentials": Noun("login", "tickets", owner="user_id", to="owner"),
+            "base_ticket_state": Noun("base", "tickets", to="admin"),
         },
     ),
     Domain(
@@ -138,9 +147,12 @@ DOMAINS = (
             FirmwareQueryPages,
             FirmwareAdminPages,
         ),
+        api=(FirmwareApi,),
         jobs=firmware_jobs,
         tables=firmware_tables.TABLES,
         area=describe_firmware,
+        on_account_closed=leaving.on_account_closed,
+        export_account=leaving.export_account,
         nav=(
             NavItem("firmware", _("Firmware"), "/firmware", "firmware", "user:firmware"),
             NavItem(

@@ -20,6 +20,7 @@ from app.core.lock import AlreadyRunning
 from app.core.logs import log
 from app.core.ring import VaultError
 from app.core.settings import BadSetting, Settings
+from app.web.wire import Http
 from db.migrate import MigrationError
 
 AGAIN, CONFIG = 75, 78
@@ -92,7 +93,8 @@ def http_config(app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=Http,
+        ws="none",  # nothing here speaks it: an upgrade is an ordinary request
         lifespan="off",
         proxy_headers=False,  # app/web/headers.py does both
         server_header=False,
@@ -101,7 +103,6 @@ def http_config(app: Any) -> uvicorn.Config:
         access_log=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STREAMS_S,
-        h11_max_incomplete_event_size=64 * 1024,
     )
 
 

@@ -5,13 +5,13 @@ from typing import Literal
 import apsw
 import msgspec
 
-from db.connection import Args, fetch
+from db.connection import Args
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A row of `queueJobs`; times are milliseconds since the epoch, UTC."""
+class Job(msgspec.Struct, frozen=True, rename="camel"):
+    """A row of `queueJobs`, its columns in their order; times are milliseconds since the epoch."""
 
     id: str
     type: str
@@ -67,7 +67,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 def jobs(connection: apsw.Connection, sql: str, args: Args = ()) -> list[Job]:
     """Run a statement that gives whole rows of `queueJobs`, to its end."""
-    return msgspec.convert(fetch(connection, sql, args), list[Job])
+    return [Job(*row) for row in connection.execute(sql, args)]
 
 
 def job(connection: apsw.Connection, sql: str, args: Args = ()) -> Job | None:

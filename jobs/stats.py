@@ -36,7 +36,7 @@ _TYPE = "SELECT * FROM queue_types WHERE type=?"
 _SERIAL_HOLDER = """
 SELECT id FROM queueJobs WHERE state='running' AND serialKey IS NOT NULL AND serialKey=?
 """
-_RUNNING_TYPES = "SELECT type, count(*) AS n FROM queueJobs WHERE state='running' GROUP BY type"
+_RUNNING_TYPES = "SELECT type, count(*) AS n FROM queueJobs WHERE state='running' GROUP BY +type"
 _SUSPECT = """
 SELECT id FROM queueJobs WHERE state='running' AND crashes>0 AND startedAt>? LIMIT 1
 """

@@ -19,7 +19,8 @@ from jobs.schedule import fire_due
 
 _SETTINGS = "SELECT * FROM queueSettings WHERE id=1"
 _TYPES = "SELECT type, paused, concurrency, timeoutMs FROM queue_types"
-_RUNNING = "SELECT type, count(*) AS n FROM queueJobs WHERE state='running' GROUP BY type"
+# +type: grouping by the bare column would walk the index of all rows that ever were.
+_RUNNING = "SELECT type, count(*) AS n FROM queueJobs WHERE state='running' GROUP BY +type"
 _MINE = """
 SELECT id, attempts, cancelRequestedAt IS NOT NULL AS cancelled FROM queueJobs
 WHERE state='running' AND lockedBy=?

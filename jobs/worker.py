@@ -40,6 +40,7 @@ FLUSH_S = 0.5
 SAFETY_S = 30.0  # covers suspend, clock steps and any signal that got lost
 TROUBLE_S = 5.0
 TALLY_S = 5.0
+BREATHS = 6
 SETTLED_MS = 1000  # ids are made a moment before their commit
 
 
@@ -165,6 +166,8 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
+            for _ in range(BREATHS):  # short jobs that end in the same breath share a commit
+                await asyncio.sleep(0)
 
     async def _guarded(self) -> int | None:
         """One turn; a worker outlives trouble with the disk, and says so."""

@@ -83,7 +83,6 @@
     const bar = list?.querySelector("[data-bulk]");
     if (!bar) return;
     const chosen = list.querySelectorAll("tbody .pick :checked").length;
-    bar.hidden = chosen === 0;
     each("[data-bulk-count]", (it) => { it.textContent = String(chosen); }, bar);
   }
 

@@ -16,6 +16,7 @@ import pytest
 # What a test calls it -> the Debian package, and a file or command that shows it is there.
 PACKAGES = {
     "chromium": ("chromium", "chromium"),
+    "tinyproxy": ("tinyproxy", "tinyproxy"),
     "fonts": ("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
 }
 

@@ -4,6 +4,7 @@ from app.accounts.payloads import Export, Reencrypt, Sweep
 from app.accounts.service import closing, rekey, sweep
 from jobs.context import Context
 from jobs.registry import handles
+from jobs.schedule import schedule
 
 
 @handles(Sweep, lane="io", limit=1)
@@ -22,3 +23,6 @@ async def export_account(job: Export, ctx: Context) -> None:
 async def reencrypt_vault(_: Reencrypt, ctx: Context) -> None:
     """Safe twice and after any crash: each row says itself which key it is under."""
     ctx.log.info("resealed", **await rekey.reseal_all(ctx))
+
+
+schedule("accounts.sweep", Sweep(), cron="7 * * * *")

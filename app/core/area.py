@@ -7,6 +7,15 @@ import msgspec
 from app.core.live import Viewer
 
 
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the first things somebody does here; shown on the dashboard until all are done."""
+
+    title: str
+    text: str
+    url: str
+    done: bool
+
+
 class Area(msgspec.Struct, frozen=True, kw_only=True):
     """One domain's line: where it stands, what comes next. Sentences in the reader's language."""
 
@@ -18,6 +27,7 @@ class Area(msgspec.Struct, frozen=True, kw_only=True):
     next: str = ""
     spark: list[int] = []
     size_bytes: int | None = None
+    step: Step | None = None
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):

@@ -147,10 +147,15 @@ def fmt_time(value: datetime | str | int | None, style: str = "near") -> str:
 
 
 def fmt_day(value: datetime | date | str | int | None, style: str = "short") -> str:
-    """A day: `short` = 18 Nov (with the year if another one), `long` = 18 November 2026."""
+    """A day: `short` = 18 Nov (with the year if another one), `long` = 18 November 2026.
+
+    `weekday` = Wednesday, 18 November.
+    """
     if value is None:
         return ""
     day = _as_day(value)
+    if style == "weekday":
+        return babel_dates.format_skeleton("MMMMEEEEd", day, locale=_dates())
     if style == "long":
         return babel_dates.format_date(day, "long", locale=_dates())
     same = day.year == clock.now().astimezone(zone()).year

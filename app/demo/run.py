@@ -8,20 +8,24 @@ from app.accounts.service import passwords, setup, users
 from app.core import guard, settings
 from app.core.logs import log
 from app.core.settings import Settings
+from app.demo.fus.serve import Fus, running_fus
 from app.demo.portal.serve import Portal, running_portal
 from app.tickets.service import choices, logins
 from app.tickets.service.choices import Choices
 from db.engine import DB
 
 ADMIN, STUDENT = "admin", "demo"
+FIRMWARE_BYTES, FIRMWARE_RATE = 96 * 1024 * 1024, 1024 * 1024  # slow enough to be watched
 
 
 @asynccontextmanager
 async def running_demo(start: Settings) -> AsyncIterator[Portal]:
     """Stand-ins on loopback ports for as long as the program runs; nothing else can be reached."""
     guard.local_only(True)
-    async with running_portal() as portal:
+    firmware = running_fus(size=FIRMWARE_BYTES, rate=FIRMWARE_RATE)
+    async with running_portal() as portal, firmware as fus:
         await _point_at(portal)
+        await _point_at_fus(fus)
         await _people()
         log.info("demo.portal", at=portal.sp_url, start=str(start.data_dir))
         yield portal
@@ -30,6 +34,16 @@ async def running_demo(start: Settings) -> AsyncIterator[Portal]:
 async def _point_at(portal: Portal) -> None:
     await settings.put("tickets.portal_url", portal.sp_url, None, actor_kind="system")
     await settings.put("tickets.idp_hosts", (portal.idp_host,), None, actor_kind="system")
+    await settings.put("tickets.base_number", "uk009000", None, actor_kind="system")
+    await settings.put("tickets.base_password", "pw-9000", None, actor_kind="system")
+    order = f"curl -H 'Authorization: Bearer {portal.control_token}' -d '{{\"name\": \"consent\"}}'"
+    print(f"\n  Portal scenarios:  {order} {portal.sp_url}/__scenario", flush=True)  # noqa: T201
+
+
+async def _point_at_fus(fus: Fus) -> None:
+    for name, value in {**fus.profile, "protocol": "smart"}.items():
+        await settings.put(f"firmware.profile.{name}", value, None, actor_kind="system")
+    await settings.put("firmware.confirmed", True, None, actor_kind="system")
 
 
 async def _people() -> None:

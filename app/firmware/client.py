@@ -6,7 +6,8 @@ Control calls only; the bytes themselves are `pipeline`'s. Every fault comes out
 import asyncio
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -83,7 +84,7 @@ class Client:
     async def list_fota(self, model: str, csc: str) -> list[Listed]:
         """The newest version and those before it, from the public update list."""
         url = self.profile.fota_url.format(model=model, csc=csc)
-        with outbound.faults("Samsung"):
+        with _named():
             response = await self._http.get(url, headers={"User-Agent": "Kies2.0_FUS"})
         if response.status_code == 403 and b"AccessDenied" in response.content[:2000]:
             raise Fault("unknown_device", fus="403")
@@ -184,13 +185,8 @@ class Client:
 
     async def _send(self, path: str, body: bytes, head: dict[str, str]) -> httpx.Response:
         url = f"{self.profile.fus_url.rstrip('/')}/{path}"
-        try:
-            with outbound.faults("Samsung"):
-                response = await self._http.post(url, content=body, headers=head)
-        except Upstream as error:
-            if error.code in ("too_large", "forbidden_host"):
-                raise
-            raise Fault("network", error.message) from error
+        with _named():
+            response = await self._http.post(url, content=body, headers=head)
         if response.headers.get("NONCE") and path != protocol.HISTORY:
             self._take(response)
         _check_http(response)
@@ -205,6 +201,18 @@ class Client:
                 self._token = protocol.kies_token(header, self.profile.kies_keys)
         except KeysChanged as error:
             raise Fault("keys_changed") from error
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """A fault of the network by the name the query log has for it."""
+    try:
+        with outbound.faults("Samsung"):
+            yield
+    except Upstream as error:
+        if error.code in ("too_large", "forbidden_host"):
+            raise
+        raise Fault("network", error.message) from error
 
 
 async def list_versions(profile: Profile, model: str, csc: str) -> tuple[list[Listed], str]:
@@ -233,6 +241,8 @@ def _check_http(response: httpx.Response) -> None:
         wait = response.headers.get("Retry-After", "")
         after = float(wait) if wait.isdecimal() and len(wait) < 6 else None
         raise Fault("throttled", fus=str(status), after_s=after)
+    if status >= 500:
+        raise Fault("network", f"Samsung answered {status}", fus=str(status))
     kind = response.headers.get("Content-Type", "")
     if status == 403 or "html" in kind or response.content[:60].lstrip()[:5].lower() == b"<html":
         raise Fault("blocked", fus=str(status))
@@ -240,7 +250,5 @@ def _check_http(response: httpx.Response) -> None:
         raise Fault("fus_401", fus="401")
     if status == 405:
         raise Fault("fus_405", fus="405")
-    if status >= 500:
-        raise Fault("network", f"Samsung answered {status}", fus=str(status))
     if status != 200:
         raise Fault("fus_other", f"Samsung answered {status}", fus=str(status))

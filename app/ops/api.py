@@ -6,8 +6,8 @@ import msgspec
 from litestar import Controller, get, post
 from litestar.params import FromPath, FromQuery, Parameter
 
-from app.ops import service
-from app.ops.service import JobRow
+from app.ops.service import jobs as service
+from app.ops.service.jobs import JobRow
 from app.web.auth import Principal, TokenNeeded, WebRequest, client_ip
 
 State = Literal["", "queued", "running", "succeeded", "failed", "cancelled"]

@@ -30,7 +30,7 @@ WHERE state = 'failed' AND finishedAt > ? AND acknowledgedAt IS NULL LIMIT 100)
 _JOBS = """
 SELECT id, coalesce(label, type) AS label, type, state
 FROM (SELECT * FROM queueJobs ORDER BY id DESC LIMIT 20000)
-WHERE (?1 OR ownerUserId = ?2) AND (label LIKE ?3 ESCAPE '\' OR type LIKE ?3 ESCAPE '\' OR id = ?4)
+WHERE (?1 OR ownerUserId = ?2) AND (label LIKE ?3 ESCAPE '!' OR type LIKE ?3 ESCAPE '!' OR id = ?4)
 ORDER BY id DESC LIMIT ?5
 """
 
@@ -79,7 +79,7 @@ async def find_jobs(viewer: Viewer, q: str) -> list[Hit]:
 
 
 def like(q: str) -> str:
-    """The pattern of a LIKE ... ESCAPE '\\' that finds `q` anywhere."""
-    for sign in "\\%_":
-        q = q.replace(sign, f"\\{sign}")
+    """The pattern of a LIKE ... ESCAPE '!' that finds `q` anywhere."""
+    for sign in "!%_":
+        q = q.replace(sign, f"!{sign}")
     return f"%{q}%"

@@ -100,7 +100,10 @@ def canonical(
 
 def steady(lines: Iterable[str], volatile: frozenset[str] = frozenset()) -> list[str]:
     """The lines without clocks, load stamps, random tokens and learned shapes."""
-    kept = (_steady(line) for line in lines)
+    lines = list(lines)
+    whole = "\n".join(lines).lower()
+    stamps = [stamp for stamp in _STAMPS if stamp in whole]  # most pages hold two or three
+    kept = (_steady(line, stamps) for line in lines)
     return [line for line in kept if line and (not volatile or shape(line) not in volatile)]
 
 
@@ -122,10 +125,10 @@ def shape(line: str) -> str:
     return line if _DATED.search(line) else _DIGITS.sub("#", line)
 
 
-def _steady(line: str) -> str:
+def _steady(line: str, stamps: Sequence[str]) -> str:
     """The line, or what lasts of it; empty if it is a stamp, a clock or a token."""
     low = line.lower()
-    stamped = any(stamp in low for stamp in _STAMPS)
+    stamped = any(stamp in low for stamp in stamps)
     if not stamped and not ((_CLOCKED.search(line) or _LONG.search(line)) and _CUT.search(line)):
         return line
     if not stamped and _DATED.search(line) and _VALIDITY.search(line):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 QUIET_MS: Final = 500
 EXPORT_MS: Final = 10_000
+MOST_ASKED: Final = 5
 _HEAVY: Final = frozenset({"image", "font", "media"})
 _ASSETS: Final = frozenset({"image", "stylesheet", "font"})
 
@@ -65,7 +66,7 @@ class Watched:
         await tab.wait_for_load_state("load")
         if self.refused:
             raise Fault(Outcome.FORBIDDEN_HOST, host=self.refused)
-        raw = (await tab.content()).encode("utf-8", "replace")
+        raw = (await _source(tab)).encode("utf-8", "replace")
         if len(raw) > self.policy.max_body_bytes:
             raise Fault(Outcome.TOO_LARGE)
         response = self._last
@@ -148,3 +149,16 @@ class Watched:
         kind = "redirect" if 300 <= response.status < 400 else "page"
         host = host_port(url)
         self.steps.append(Step(kind, request.method, host, path[:200], response.status, took))
+
+
+async def _source(tab: "Tab") -> str:
+    """The page's source; one that is just being left for the next is asked again."""
+    for _ in range(MOST_ASKED):
+        try:
+            return await tab.content()
+        except Exception as error:
+            if "navigating" not in str(error):
+                raise
+            await tab.wait_for_timeout(QUIET_MS)
+            await tab.wait_for_load_state("load")
+    raise Fault(Outcome.TIMEOUT)

@@ -87,8 +87,14 @@ def _read(file: Path, _changed: int) -> Asset:
 @lru_cache(maxsize=16)
 def _join(name: str, parts: tuple[Asset, ...]) -> Asset:
     # A script ends where its file ends, also if its last line forgot the semicolon.
-    body = (b";\n" if name.endswith(".js") else b"\n").join(part.body.rstrip() for part in parts)
+    body = (b";\n" if name.endswith(".js") else b"\n").join(_lean(part.body) for part in parts)
     return Asset(body, hashlib.sha256(body).hexdigest()[:8], _TYPES[Path(name).suffix])
+
+
+def _lean(body: bytes) -> bytes:
+    """Without indentation and comment lines; our sources have no string over several lines."""
+    lines = (line.strip() for line in body.splitlines())
+    return b"\n".join(line for line in lines if line and not line.startswith(b"//"))
 
 
 @get("/static/{path:path}", name="static", opt={"access": "public"}, include_in_schema=False)

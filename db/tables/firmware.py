@@ -125,7 +125,7 @@ class FirmwareSegment(Table, tablename="firmware_segments", db=DB):
     """Progress of one piece of a download."""
 
     firmware_id = Integer(primary_key=True)
-    idx = Integer()
+    idx = Integer(primary_key=True)
     start = Integer()
     length = Integer()
     done = Integer()
@@ -136,8 +136,8 @@ class FirmwareTarget(Table, tablename="firmware_targets", db=DB):
     """A model and region that a version serves."""
 
     firmware_id = Integer(primary_key=True)
-    model = Text()
-    csc = Text()
+    model = Text(primary_key=True)
+    csc = Text(primary_key=True)
     last_seen = Text(default=clock.text)
 
 
@@ -181,8 +181,8 @@ class FirmwareVersion(Table, tablename="firmware_versions", db=DB):
     """A version the servers listed."""
 
     model = Text(primary_key=True)
-    csc = Text()
-    version_code = Text()
+    csc = Text(primary_key=True)
+    version_code = Text(primary_key=True)
     sequence = Integer(null=True, default=None)
     os_name = Text(null=True, default=None)
     opened_at = Text(null=True, default=None)

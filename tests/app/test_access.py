@@ -85,7 +85,7 @@ async def town(database: Path) -> AsyncIterator[Town]:
         people = {
             "user": await house.person("owner"),
             "other": await house.person("other"),
-            "without_domain": await house.person("narrow", flags='{"domains": ["firmware"]}'),
+            "without_domain": await house.person("narrow", flags='{"domains": ["campaigns"]}'),
             "admin": await house.person("boss", role="admin"),
             "disabled": await house.person("gone"),
             "expired": await house.person("late"),
@@ -152,6 +152,9 @@ async def knock(town: Town, door: Door, actor: str, ids: dict[str, str]) -> http
         path = path.replace(f"{{{name}}}", ids[name])
     path = path.replace("{secret}", "x" * 43).replace("{path}", "css/base.css")
     path = path.replace("{token}", "0" * 8).replace("{invite}", "0" * 8)
+    for name in ("firmware_id", "device_id", "row_id"):
+        path = path.replace(f"{{{name}}}", "4242423")
+    path = path.replace("{action}", "pin").replace("{name}", "AP_x.tar.md5")
     async with town.house.client(token) as client:
         if bearer:
             client.headers["Authorization"] = f"Bearer {bearer}"

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -248,3 +249,9 @@ def _memory() -> apsw.Connection:
     connection.pragma("foreign_keys", False)
     connection.execute(QUEUE_SQL.read_text())
     return connection
+
+
+async def test_a_row_is_read_by_the_order_of_its_columns(db: ApswEngine) -> None:
+    rows = await DB.all("SELECT name FROM pragma_table_info('queueJobs')")
+    fields = msgspec.structs.fields(Job)
+    assert [row["name"] for row in rows] == [field.encode_name for field in fields]

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from app.core.area import Area
-from app.core.errors import Denied, Invalid
+from app.core.errors import Invalid
 from app.core.i18n import _, ngettext
 from app.core.live import Viewer
 from app.firmware.pages import words
@@ -119,7 +119,12 @@ class FirmwarePages(Controller):
         await verifying.order_verify(user_id, firmware_id)
         return await _done(request, user_id, firmware_id)
 
-    @post("/{firmware_id:int}/{action:str}", name="firmware_admin_act", status_code=303)
+    @post(
+        "/{firmware_id:int}/{action:str}",
+        name="firmware_admin_act",
+        opt={"access": "admin"},
+        status_code=303,
+    )
     async def act(
         self,
         request: WebRequest,
@@ -127,8 +132,6 @@ class FirmwarePages(Controller):
         firmware_id: FromPath[int],
         action: FromPath[str],
     ) -> Response[str]:
-        if not _is_admin(request):
-            raise Denied
         match action:
             case "pin" | "unpin":
                 await upkeep.pin(firmware_id, pinned=action == "pin")
@@ -168,14 +171,14 @@ async def _show(request: WebRequest, user_id: str, firmware_id: int) -> Response
         request,
         "firmware/show.html",
         block=("firmware_now", "firmware_facts"),
-        version=found,
+        fw=found,
         admin=admin,
     )
 
 
 async def _done(request: WebRequest, user_id: str, firmware_id: int) -> Response[str]:
     data: dict[str, Any] = {
-        "version": words.card(await library.get_card(user_id, firmware_id)),
+        "fw": words.card(await library.get_card(user_id, firmware_id)),
         "admin": _is_admin(request),
     }
     url = request.app.route_reverse("firmware_show", firmware_id=firmware_id)

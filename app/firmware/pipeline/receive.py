@@ -16,7 +16,8 @@ from app.firmware.pipeline.source import Source, TokenOver, WholeFile
 from app.firmware.pipeline.state import Options, State
 from db.failpoints import failpoint
 
-CHUNK = 256 * 1024
+CHUNK = 1024 * 1024  # large enough that six threads seldom ask for the interpreter
+WRITE_OUT = 8 * 1024 * 1024
 LATEST_S = 0.25  # a slow connection still hands over what it has
 REFUSALS = 3
 
@@ -180,8 +181,8 @@ class Receiver:
             _write(self._kept_fd, data, at)
         crc = zlib_ng.crc32(data, segment.crc32)
         _write(self._part_fd, self._decrypt(data), at)
-        if at // (8 * CHUNK) != (at + count) // (8 * CHUNK):
-            disk.write_out(self._part_fd, at - at % (8 * CHUNK), 8 * CHUNK)
+        if at // WRITE_OUT != (at + count) // WRITE_OUT:
+            disk.write_out(self._part_fd, at - at % WRITE_OUT, WRITE_OUT)
         self._state.gained(segment, count, crc)
         rest = filled - count
         self._buffer[:rest] = self._buffer[count:filled]

@@ -17,8 +17,8 @@ from app.firmware.pipeline import disk
 from app.firmware.pipeline.state import State
 from db.failpoints import failpoint
 
-PIECE = 256 * 1024
-OUT = 1024 * 1024
+PIECE = 128 * 1024
+OUT = 512 * 1024
 FOOTER = 512
 WRITE_OUT = 8 * 1024 * 1024
 _INFLATE: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # its stub says a value

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from app.core.errors import NotFound
 from app.firmware import imei as imeis
 from db import clock
 from db.engine import DB
@@ -103,12 +104,14 @@ async def list_pairs(wanted: Wanted, *, limit: int = PAGE) -> list[Pair]:
 
 
 async def delete_own(user_id: str, row_id: int) -> None:
-    """Remove one query of this person with its outcome."""
-    await DB.execute(
+    """Remove one query of this person with its outcome; NotFound."""
+    removed = await DB.execute(
         "DELETE FROM imei_log WHERE user_id = :user AND (id = :id OR request_id ="
         " (SELECT request_id FROM imei_log WHERE id = :id AND user_id = :user))",
-        {"user": user_id, "id": row_id},
+        {"user": user_id, "id": min(row_id, 2**62)},
     )
+    if not removed:
+        raise NotFound
 
 
 async def per_day(user_id: str, days: int = 30) -> list[dict[str, Any]]:

@@ -56,8 +56,10 @@ class DevicePages(Controller):
             request,
             TEMPLATE,
             block="device_works",
-            **_works(form),
+            device=form,
+            profile_id="",
             live_errors=list(errors.values()),
+            **_works(form),
         )
 
     @get("/{profile_id:str}", name="tickets_device")

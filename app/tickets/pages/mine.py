@@ -7,7 +7,7 @@ from litestar import Controller, MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from app.core.area import Area
+from app.core.area import Area, Step
 from app.core.i18n import _, fmt_month, fmt_range, fmt_time, ngettext
 from app.core.live import Viewer
 from app.tickets.pages.words import attempt, check, outcome_of, query, url
@@ -190,6 +190,12 @@ async def describe(viewer: Viewer) -> Area | None:
         sub=sub,
         next=ngettext("%(n)s day left", "%(n)s days left", left) if left is not None else "",
         size_bytes=ticket.size_bytes if ticket else None,
+        step=Step(
+            title=_("Store the login of the ticket portal"),
+            text=_("Then Holdfast fetches your ticket each month and tells you if it cannot."),
+            url="/tickets/settings",
+            done=login is not None,
+        ),
     )
 
 

@@ -145,7 +145,6 @@ async def save_device(
     if errors:
         raise Invalid(**errors)
     key = profile_id or uuid7()
-    names = ", ".join(columns)
     try:
         async with DB.tx():
             if profile_id:
@@ -154,16 +153,24 @@ async def save_device(
                     f"UPDATE device_profiles SET {marks} WHERE id = ?",  # noqa: S608 - our names
                     (*columns.values(), key),
                 )
+                await _save_proxy_login(key, form, columns["proxy_url"])
             else:
-                await DB.execute(
-                    f"INSERT INTO device_profiles (id, user_id, {names})"  # noqa: S608 - our names
-                    f" VALUES (?, ?{', ?' * len(columns)})",
-                    (key, user_id, *columns.values()),
-                )
-            await _save_proxy_login(key, form, columns["proxy_url"])
+                await insert_device(user_id, key, form)
     except apsw.ConstraintError:
         raise Invalid(name=_("You have a device of this name.")) from None
     return key
+
+
+async def insert_device(user_id: str, key: str, form: DeviceForm) -> None:
+    """A new row of a form that was checked, with its proxy login; joins the open transaction."""
+    columns, _errors = _columns(form)
+    names = ", ".join(columns)
+    await DB.execute(
+        f"INSERT INTO device_profiles (id, user_id, {names})"  # noqa: S608 - our names
+        f" VALUES (?, ?{', ?' * len(columns)})",
+        (key, user_id, *columns.values()),
+    )
+    await _save_proxy_login(key, form, columns["proxy_url"])
 
 
 async def remove_device(user_id: str, profile_id: str) -> None:

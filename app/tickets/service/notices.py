@@ -1,14 +1,12 @@
 """Notices into people's inboxes. Titles are marked for the catalogs and translated when shown."""
 
-import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
+from app.core import notify
 from app.core.i18n import mark
+from app.core.notify import Level
 from db.engine import DB
-from db.keys import uuid7
-
-Level = Literal["info", "good", "warn", "error"]
 
 NEW = mark("A new semester ticket is here")
 FAILED = mark("Fetching the semester ticket failed")
@@ -20,11 +18,6 @@ BASE_FAILS = mark("The base ticket could not be checked three times in a row")
 STORAGE = mark("Tickets cannot be saved on this server")
 SLOW_PATTERN = mark("An ignore pattern took too long and was switched off")
 VAULT = mark("A stored portal login cannot be opened")
-
-_INSERT = """
-INSERT INTO notifications (id, user_id, kind, level, title, params, link, dedupe)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (user_id, kind, dedupe) DO NOTHING
-"""
 
 
 async def tell(
@@ -38,11 +31,9 @@ async def tell(
     params: Mapping[str, Any] | None = None,
 ) -> bool:
     """One notice for one person, joins the open transaction; False if they have it already."""
-    row = (
-        *(uuid7(), user_id, f"tickets.{kind}", level, title),
-        *(json.dumps(params or {}), link, dedupe),
+    return await notify.tell(
+        user_id, f"tickets.{kind}", title, level=level, link=link, dedupe=dedupe, params=params
     )
-    return bool(await DB.execute(_INSERT, row))
 
 
 async def alert(

@@ -162,6 +162,8 @@ async def look_at(admin_id: str, ticket_id: int, part: str, *, ip: str = "") -> 
 
     The setting says so for everybody; without it the answer is that there is no such ticket.
     """
+    if ticket_id > library.LARGEST_ID:
+        raise NotFound
     owner = await DB.value("SELECT user_id FROM tickets WHERE id = ?", (ticket_id,))
     if owner is None or not await settings.get("admin_can_view"):
         raise NotFound

@@ -3,14 +3,18 @@
 import asyncio
 import shutil
 import time
+from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+import msgspec
 
 from app.core import audit, paths
 from app.core.errors import NotFound
-from app.core.files import inside
+from app.core.files import inside, read_bytes
 from app.tickets import document, settings
+from app.tickets.service.library import own_row
 from app.tickets.service.records import Attempt
 from db import clock
 from db.engine import DB
@@ -37,8 +41,8 @@ async def on_account_closed(_tx: Any, user_id: str) -> None:
         await cancel(type=kind, subject=("user", user_id))
 
 
-async def export_account(user_id: str) -> dict[str, Any]:
-    """Everything of this domain about one person, without secrets."""
+async def export_account(user_id: str) -> dict[str, bytes]:
+    """Everything of this domain about one person, without secrets: a list, and the documents."""
     tickets = await DB.all(
         "SELECT id, ticket_version, status, validation_status, downloaded_at, created_at,"
         " valid_from, valid_to, holder_name, ticket_number, product, file_path FROM tickets"
@@ -60,11 +64,19 @@ async def export_account(user_id: str) -> dict[str, Any]:
         " geolocation_latitude, geolocation_longitude FROM device_profiles WHERE user_id = ?",
         (user_id,),
     )
-    return {"tickets": tickets, "attempts": attempts, "login": login, "devices": devices}
+    told = {"tickets": tickets, "attempts": attempts, "login": login, "devices": devices}
+    files = {"tickets.json": msgspec.json.format(msgspec.json.encode(told), indent=1)}
+    for row in tickets:
+        with suppress(NotFound):
+            folder = PurePosixPath(row["file_path"]).parent
+            path = inside(paths.data_dir(), *folder.parts, document.VIEW)
+            files[f"ticket-{row['id']}.html"] = await asyncio.to_thread(read_bytes, path)
+    return files
 
 
 async def delete_ticket(user_id: str, ticket_id: int) -> None:
     """Remove one's own version, row and files; NotFound for any other."""
+    await own_row(user_id, ticket_id)
     async with DB.tx() as tx:
         rows = await DB.all(
             "DELETE FROM tickets WHERE id = ? AND user_id = ? RETURNING file_path",

@@ -14,7 +14,7 @@ from litestar.middleware import DefineMiddleware
 from app.accounts.pages.rooms import PAGES
 from app.accounts.service import sessions
 from app.core import settings
-from app.ops.shell_pages import PAGES as SHELL_PAGES
+from app.ops.pages.shell import PAGES as SHELL_PAGES
 from app.web import auth, errors, offline, openapi, pages
 from app.web.auth import WebRequest
 

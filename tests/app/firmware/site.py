@@ -65,6 +65,16 @@ async def fetched(version: str, state: str = "ready", seconds: float = 30) -> di
     return row
 
 
+async def rested() -> None:
+    """Wait until the round of upkeep that every start asks for is over."""
+    live = "SELECT count(*) FROM queueJobs WHERE type = 'firmware.cleanup' AND finishedAt IS NULL"
+
+    async def over() -> bool:
+        return not await DB.value(live)
+
+    await until(over)
+
+
 async def hurry() -> None:
     """Let jobs that wait for another try start now."""
     await DB.execute("UPDATE queueJobs SET runAt = 0 WHERE state = 'queued'")

@@ -62,7 +62,7 @@ def check_files(database: Path, fus: Fus) -> None:
 @pytest.mark.parametrize(
     "point",
     [
-        "firmware_write:4",
+        "firmware_write:2",
         "firmware_saved",
         "firmware_member_done:2",
         "firmware_fetched",

@@ -187,7 +187,6 @@ async def test_a_download_is_paused_and_goes_on_at_its_bytes(house_of: House, fu
     assert site.file_stats(fus)["again"] <= 6 * 256 * 1024
 
 
-@pytest.mark.feature("F-38")
 async def test_little_room_is_used_without_the_archive_and_none_is_refused(
     house_of: House, fus: Fus
 ) -> None:
@@ -202,7 +201,7 @@ async def test_a_full_disk_pauses_and_goes_on_by_itself(house_of: House, fus: Fu
     from db import failpoints
 
     user, version = await ready(house_of, fus)
-    failpoints.arm("firmware_write:3:enospc")
+    failpoints.arm("firmware_write:2:enospc")
     await site.order(user, version)
     row = await site.fetched(version, "paused")
     assert row["error_code"] == "disk_full"

@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from app.accounts.service import tokens
 from app.demo.fus.serve import Fus
 from app.firmware.service import records
 from db.engine import DB
@@ -21,7 +22,7 @@ async def someone(house: House, fus: Fus, role: str = "user") -> tuple[str, http
     return user, await house.browser(user)
 
 
-@pytest.mark.feature("F-55", "F-67")
+@pytest.mark.feature("F-55")
 @pytest.mark.parametrize(
     ("path", "block"),
     [
@@ -70,7 +71,8 @@ async def test_an_unknown_model_says_so_and_offers_other_regions(house_of: House
     await browser.post("/firmware/lookup", data={"model": "SM-NONE", "csc": "DBT"})
 
     async def failed() -> bool:
-        return await DB.value("SELECT state FROM queueJobs WHERE type = 'firmware.check'") == "failed"
+        sql = "SELECT state FROM queueJobs WHERE type = 'firmware.check'"
+        return bool(await DB.value(sql) == "failed")
 
     await site.until(failed)
     page = (await browser.get("/firmware/lookup?model=SM-NONE&csc=DBT")).text
@@ -196,3 +198,27 @@ async def test_an_admin_pins_and_evicts(house_of: House, fus: Fus) -> None:
     await browser.post(f"/firmware/{row['id']}/evict")
     assert await site.state_of(version) == "evicted"
     assert not records.parts_folder(row["id"]).exists()
+
+
+@pytest.mark.feature("F-60")
+async def test_a_program_looks_up_and_fetches_with_a_token(house_of: House, fus: Fus) -> None:
+    await site.point_at(fus)
+    user = await house_of.person("jana")
+    scopes = ["firmware:read", "firmware:write"]
+    made = await tokens.create_token(user, name="a script", scopes=scopes, possible=scopes)
+    program = house_of.client()
+    program.headers["Authorization"] = f"Bearer {made.text}"
+    target = {"model": "SM-S921B", "csc": "EUX"}
+    assert (await program.post("/api/v1/firmware/lookup", json=target)).status_code == 202
+
+    async def known() -> str | None:
+        answer = await program.get("/api/v1/firmware/versions", params=target)
+        found: str | None = answer.json()["newest"]
+        return found
+
+    version = await site.until(known)
+    wanted = {**target, "version": version, "parts": ["BL"]}
+    assert (await program.post("/api/v1/firmware/requests", json=wanted)).status_code == 202
+    await site.fetched(version, "partial")
+    listed = (await program.get("/api/v1/firmware")).json()["firmware"]
+    assert [each["state"] for each in listed] == ["partial"]

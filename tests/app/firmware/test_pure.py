@@ -5,6 +5,7 @@ import random
 import struct
 import zipfile
 import zlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -115,7 +116,7 @@ def test_pieces_cover_what_is_wanted_exactly(blocks: int, wanted: list[tuple[int
     first = segments.plan([], ranges, size, 160)
     both = segments.plan(first, [(0, size)], size, 160)
     for found in (first, both):
-        for one, other in zip(found, found[1:], strict=False):
+        for one, other in pairwise(found):
             assert one.end <= other.start
         assert all(s.start % 16 == 0 and s.length > 0 for s in found)
     for start, end in ranges:
@@ -193,9 +194,10 @@ def test_a_directory_that_points_outside_is_refused() -> None:
 @given(st.binary(max_size=400))
 def test_any_bytes_end_in_a_fault_or_in_members(tail: bytes) -> None:
     try:
-        archive.read_directory(tail, 10_000)
-    except Fault as fault:
-        assert fault.code in ("bad_archive", "unsafe_name")
+        found = archive.read_directory(tail, 10_000)
+    except Fault:
+        return
+    assert found
 
 
 @pytest.mark.parametrize(

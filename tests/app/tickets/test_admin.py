@@ -220,9 +220,6 @@ async def test_a_portal_that_asks_for_time_gets_it_from_everybody(desk: Desk) ->
     assert state.paused_until is not None
     assert 100 < (state.paused_until - clock.now()).total_seconds() <= 120
     visits = desk.portal.stats()["visits"]
-    await desk.house.app.litestar.state.worker
-    from app.tickets.service import runs
-
     await runs.order_download(two)
     await asyncio.sleep(0.3)
     assert desk.portal.stats()["visits"] == visits
@@ -259,7 +256,9 @@ async def test_logins_are_spaced_and_the_pace_outlives_a_restart(desk: Desk) -> 
     rows = await DB.all("SELECT startedAt FROM queueJobs WHERE type = 'tickets.download'")
     starts = sorted(row["startedAt"] for row in rows)
     assert len(starts) == len(people)
-    assert all(later - earlier >= 199 for earlier, later in pairwise(starts))  # the claims' own time
+    assert all(
+        later - earlier >= 199 for earlier, later in pairwise(starts)
+    )  # the claims' own time
     kept = await rates.get("nvv")
     assert kept is not None
     assert kept.tat > 0  # in the file, not in memory

@@ -64,14 +64,8 @@ REJECTED = {
     "no_dates": (Status.PARTIAL, Outcome.OK),
 }
 UNPOSTED = {  # these end before a password could be asked for
-    *(
-        "markup_change",
-        "captcha",
-        "js_challenge",
-        "maintenance_503",
-        "maintenance_200",
-        "error_500",
-    ),
+    *("markup_change", "captcha", "js_challenge"),
+    *("maintenance_503", "maintenance_200", "error_500"),
     *("empty_200", "error_json", "slow", "rate_limit", "rate_limit_date", "redirect_evil"),
     *("redirect_loop", "http_downgrade", "stale_request"),
 }

@@ -7,8 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.tickets.service import devices, library, logins, runs
-from app.tickets.service.devices import DeviceForm
+from app.tickets.service import library, logins, runs
 from db import clock
 from db.engine import DB
 from tests.app.tickets.desk import Desk, said
@@ -251,102 +250,6 @@ async def test_a_run_is_shown_step_by_step(desk: Desk) -> None:
     assert [word for _look, word in running] == words
     assert [look for look, _word in waiting] == ["running", "", "", "", "", ""]
     assert [look for look, _word in running] == ["success", "success", "success", "running", "", ""]
-
-
-@pytest.mark.feature("T-46")
-async def test_eight_presets_are_offered_beside_the_honest_one(desk: Desk) -> None:
-    user_id = await desk.student()
-    async with await desk.house.browser(user_id) as browser:
-        page = await browser.get("/tickets/devices")
-        assert page.text.count('class="device"') == 9
-        await browser.post("/tickets/devices/iphone_13/choose")
-    await desk.run(user_id)
-    row = await desk.last(user_id)
-    assert row["device_profile"] == "iphone_13"
-
-
-@pytest.mark.feature("T-47")
-async def test_an_own_device_is_made_used_and_deleted(desk: Desk) -> None:
-    user_id = await desk.student()
-    given = {
-        "name": "My phone",
-        "user_agent": "Mozilla/5.0 (Mine)",
-        "is_mobile": "1",
-        "locale": "ru-RU",
-    }
-    async with await desk.house.browser(user_id) as browser:
-        made = await browser.post("/tickets/devices/new", data=given)
-        assert made.status_code == 303
-        key = next(card.key for card in await devices.list_devices(user_id) if card.own)
-        await browser.post(f"/tickets/devices/{key}/choose")
-        row = await desk.run(user_id)
-        assert (row["device_profile"], row["outcome"]) == ("My phone", "new")
-        assert "viewport_width" in said(row)["ignored"]
-        again = await browser.post("/tickets/devices/new", data=given)
-        assert again.status_code == 422
-        await browser.post(f"/tickets/devices/{key}/delete")
-    assert await DB.value("SELECT device_profile FROM users WHERE id = ?", (user_id,)) is None
-
-
-BAD: dict[str, dict[str, str]] = {
-    "viewport_width": {"viewport_width": "0"},
-    "viewport_height": {"viewport_height": "12px"},
-    "latitude": {"latitude": "91", "longitude": "1"},
-    "longitude": {"latitude": "1"},
-    "proxy_url": {"proxy_url": "http://a:b@proxy.example:3128"},
-    "timezone": {"timezone": "Mars/Olympus"},
-    "locale": {"locale": "deutsch!"},
-    "user_agent": {"user_agent": "a\r\nX: y"},
-    "name": {"name": "x" * 81},
-}
-
-
-@pytest.mark.parametrize("field", BAD)
-async def test_a_wrong_field_is_named_and_the_rest_is_kept(desk: Desk, field: str) -> None:
-    user_id = await desk.student()
-    given = {"name": "Mine", "user_agent": "Mozilla/5.0", **BAD[field]}
-    async with await desk.house.browser(user_id) as browser:
-        answer = await browser.post("/tickets/devices/new", data=given)
-    assert answer.status_code == 422
-    assert f'id="{field}-error"' in answer.text
-    assert await DB.value("SELECT count(*) FROM device_profiles") == 0
-
-
-async def test_every_wrong_field_is_named_at_once(desk: Desk) -> None:
-    user_id = await desk.student()
-    wrong = DeviceForm(
-        name="", user_agent="", viewport_width="1e9", latitude="x", proxy_url="ftp://x:1"
-    )
-    assert set(devices.check(wrong)) >= {
-        "name",
-        "user_agent",
-        "viewport_width",
-        "latitude",
-        "proxy_url",
-    }
-    assert user_id
-
-
-@pytest.mark.feature("T-50")
-async def test_the_page_says_which_driver_honours_what(desk: Desk) -> None:
-    user_id = await desk.student()
-    async with await desk.house.browser(user_id) as browser:
-        page = (await browser.get("/tickets/devices")).text
-        live = await browser.post(
-            "/tickets/devices/check",
-            data={
-                "name": "x",
-                "user_agent": "y",
-                "proxy_url": "socks5://p.example:1080",
-                "proxy_login": "z",
-            },
-            headers=asking("device-works"),
-        )
-    table = page.split('id="honours"')[1]
-    assert re.search(r"Place</th><td>no</td><td>yes</td>", table)
-    assert re.search(r"socks5 with a login</th><td>yes</td><td>no</td>", table)
-    assert 'data-state="success">http' in live.text
-    assert 'data-state="off">browser' in live.text
 
 
 async def test_a_block_offers_one_more_try_and_its_limit_is_said(desk: Desk) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace as Thing
 from typing import Any
 
 from app.core.area import Hit
+from tests.app.web import queue_samples, ticket_samples
 
 NOW = datetime(2026, 11, 20, 10, 42, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=4)
@@ -64,6 +65,8 @@ TICKET = Thing(
     driver="form",
     size_bytes=184_000,
     code_url="/code.png",
+    has_file=True,
+    has_pdf=True,
 )
 STEPS = [
     Thing(word="Queued", look="success", note="0.2 s"),
@@ -116,22 +119,6 @@ REFUSED = Thing(
     advice_url="/tickets/settings",
     advice_word="Enter the login again",
 )
-SETTINGS: dict[str, Any] = {
-    "number_masked": "••••6789",
-    "password_at": EARLIER,
-    "keeper": "Jana Brandt",
-    "login": Thing(look="success", word="works", text="", at=EARLIER),
-    "blocked": False,
-    "auto_download": True,
-    "auto_consent": False,
-    "accept_terms": False,
-    "holder_name": "",
-    "notify_new": True,
-    "notify_failed": True,
-    "notify_expiring": False,
-    "devices": [("honest", "Holdfast itself")],
-    "device_profile": "honest",
-}
 TABS = [
     Thing(title="All", url="/x", here=True, count=1212),
     Thing(title="Failed", url="/y", here=False, count=None),
@@ -150,6 +137,12 @@ JOB = Thing(
         "advice": "Make room.",
         "subject_url": "/firmware/1",
         "subject_word": "S928B",
+        "acts": [
+            {"word": "Start now", "url": "/x", "question": "", "id": "run"},
+            {"word": "Delete", "url": "/x", "question": "Sure?", "id": "delete"},
+        ],
+        "edit_url": "/x",
+        "priority": 30,
     }
 )
 INVITES: dict[str, Any] = {
@@ -200,6 +193,11 @@ QUEUE: dict[str, Any] = {
     "wait_p50": [18, 20],
     "wait_p95": [50, 60],
     "wait_p99": [80, 77],
+    "run_p50": [18, 20],
+    "run_p95": [50, 60],
+    "run_p99": [80, 77],
+    "sections": queue_samples.TABS,
+    "spans": queue_samples.TABS,
     "rows": ROWS,
     "total_open": 71,
     "failing": [Thing(type="a.b", count=2, text="why", url="/x")],
@@ -229,9 +227,11 @@ ACCOUNT: dict[str, Any] = {
 DASHBOARD: dict[str, Any] = {
     "today": DAY,
     "summary": "Two things need you.",
+    "needs_total": 7,
     "needs": [Thing(title="Refused", text="Tickets", at=NOW, url="/x", action="Enter new")],
     "running": [Thing(id="1", label="A", text="b", progress=None, url="/x")],
     "queue_url": "/jobs",
+    "failures": {"tickets": {"id": "2", "label": "x"}},
     "areas": [
         Thing(
             title="Tickets",
@@ -248,23 +248,6 @@ DASHBOARD: dict[str, Any] = {
     "care": [Thing(word="Backup", look="success", text="today")],
     "steps": [Thing(title="Invite", text="People", url="/x", done=False)],
 }
-ATTEMPT = Thing(
-    id=1,
-    at=NOW,
-    look="success",
-    word="new",
-    text="New text",
-    asked_by="you",
-    ms=4100,
-    steps=[Thing(word="Login", note="302")],
-)
-HISTORY: dict[str, Any] = {
-    "tabs": TABS,
-    "rows": [ATTEMPT],
-    "here_url": "/tickets/history",
-    "newer_url": "",
-    "older_url": "/older",
-}
 LIST: dict[str, Any] = {
     "mine": False,
     "tabs": TABS,
@@ -277,17 +260,24 @@ LIST: dict[str, Any] = {
     "newer_url": "",
     "older_url": "/older",
     "search_url": "/jobs",
+    "sections": queue_samples.TABS,
+    "matching": 1234,
+    "newest": "0199",
+    "bulk_actions": [("cancel", "Cancel"), ("retry", "Try again")],
 }
 JOB_PAGE: dict[str, Any] = {
     "mine": False,
     "job": JOB,
     "facts": [Thing(word="Lane", value="io", mono=True)],
-    "why": [Thing(look="held", word="Rate closed", note="until 10:44")],
+    "why": [Thing(look="held", word="Rate closed", note="until 10:44", url="/x")],
     "events": [Thing(look="ready", word="Created", at=NOW, note="")],
     "log": [Thing(at=NOW, level="warn", text="slow")],
     "log_url": "/log",
     "payload": '{"a": 1}',
     "result": "ok",
+    "output": "make: all done",
+    "parent": Thing(label="Fan out", type="a.c", url="/x", look="success", word="done"),
+    "batch_url": "/b",
     "children": [Thing(label="Check", type="a.b", url="/x", look="held", word="waiting")],
 }
 OPEN_INVITE = Thing(email="tom@example.org", label="Tom", creator="jana", expires_at=NOW)
@@ -320,25 +310,7 @@ ALL = {
         "tickets/index.html", {**INDEX, "run": None, "last": REFUSED}, NOW_AND_ROWS
     ),
     "index_empty": Sample("tickets/index.html", NOTHING, NOW_AND_ROWS),
-    "show": Sample(
-        "tickets/show.html",
-        {"ticket": TICKET, "checks": [Thing(word="Name", look="success", text="fits")]},
-    ),
-    "history": Sample("tickets/history.html", HISTORY, ("history_rows",)),
-    "history_empty": Sample("tickets/history.html", {**HISTORY, "rows": []}, ("history_rows",)),
-    "settings": Sample("tickets/settings.html", SETTINGS, ("ticket_settings",)),
-    "settings_new": Sample(
-        "tickets/settings.html",
-        {
-            **SETTINGS,
-            "number_masked": "",
-            "password_at": None,
-            "login": None,
-            "form": {"uk_number": "12", "uk_password": "hush-hush"},
-            "errors": {"agree": "Please say yes first."},
-        },
-        ("ticket_settings",),
-    ),
+    **{name: Sample(*given) for name, given in ticket_samples.more(TICKET, TABS).items()},
     "queue": Sample("ops/queue.html", QUEUE, ("queue_now", "queue_rows")),
     "queue_idle": Sample(
         "ops/queue.html",
@@ -398,4 +370,5 @@ ALL = {
     "palette_none": Sample("palette.html", {"q": "zz", "groups": []}, ("palette_rows",)),
     "offline": Sample("offline.html", {"user": None}),
     "error": Sample("error.html", {**FAULT, "reference": "7f3a-91c2"}, ("fault_toast",)),
+    **{name: Sample(*shown) for name, shown in queue_samples.shown(ROWS).items()},
 }

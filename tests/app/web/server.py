@@ -16,7 +16,7 @@ async def running(app: App) -> AsyncIterator[str]:
     config = uvicorn.Config(
         app, port=0, log_config=None, proxy_headers=False, server_header=False, lifespan="off"
     )
-    server = _Server(config)
+    server = Listening(config)
     task = asyncio.ensure_future(server.serve())
     await server.listening.wait()
     try:
@@ -27,7 +27,7 @@ async def running(app: App) -> AsyncIterator[str]:
         await task
 
 
-class _Server(uvicorn.Server):
+class Listening(uvicorn.Server):
     """Starts and stops without looking at the clock."""
 
     def __init__(self, config: uvicorn.Config) -> None:

@@ -3,24 +3,24 @@
 Every action of a person is audited. A job of somebody else does not exist for a user.
 """
 
+import asyncio
 import json
-from typing import Any
 
 import msgspec
 
-from app.core import audit
-from app.core.errors import Conflict, Invalid, NotFound
+from app.core import audit, paths
+from app.core.errors import Conflict, NotFound
 from app.core.i18n import _
 from app.core.live import Viewer
 from db import clock
 from db.connection import Row
 from db.engine import DB
 from jobs import enqueue as queue
+from jobs import logfile, stats
 from jobs.enqueue import Duplicate
+from jobs.stats import Reason
 
 ROWS, OPEN_ROWS, LOG_LINES = 50, 50, 500
-SLOTS_MOST = 20
-SILENT_MS = 30_000
 
 # What a list may be asked for. `where` is a literal, so that the partial indexes serve it.
 FILTERS = {
@@ -32,18 +32,6 @@ FILTERS = {
     "cancelled": "state = 'cancelled' AND finishedAt IS NOT NULL",
 }
 COUNT_LIMIT = 10_000
-
-
-class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """The queue at a glance. `counts` stop at 10,000."""
-
-    paused: bool
-    paused_reason: str
-    slots: int
-    counts: dict[str, int]
-    alive: bool
-    draining: bool
-    failing: list[Row]
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +65,16 @@ class JobCard(msgspec.Struct, frozen=True, kw_only=True):
     run_at: int
     worker: str
     subject: tuple[str, str] | None
+    priority: int
+    crashes: int
+    snoozes: int
+    keys: dict[str, str]
+    batch_id: str
+    parent: JobRow | None
+    children: list[JobRow]
+    reasons: list[Reason]
+    output: str
+    force: bool
     events: list[Row]
 
 
@@ -84,42 +82,10 @@ _SELECT = """
 SELECT j.id, j.type, coalesce(j.label, j.type) AS label, j.state, j.progress, j.progressMessage,
   j.attempts, j.maxAttempts, j.snoozes, j.runAt, j.lockExpiresAt, j.cancelRequestedAt, j.createdAt,
   j.startedAt, j.finishedAt, j.lastError, j.errorCode, j.payloadJson, j.resultJson, j.lockedBy,
-  j.subjectType, j.subjectId, j.ownerUserId, coalesce(u.login, '') AS owner
+  j.subjectType, j.subjectId, j.ownerUserId, j.priority, j.crashes, j.serialKey, j.rateKey,
+  j.dedupeKey, j.batchId, j.parentId, j.scheduleId, coalesce(u.login, '') AS owner
 FROM queueJobs j LEFT JOIN users u ON u.id = j.ownerUserId
 """
-
-
-async def get_overview() -> Overview:
-    """Pause, slots, counters and what fails most."""
-    settings = await DB.one("SELECT paused, pausedReason, concurrency FROM queueSettings")
-    counts = {
-        name: int(
-            await DB.value(
-                f"SELECT count(*) FROM (SELECT 1 FROM queueJobs WHERE {where} LIMIT {COUNT_LIMIT})"  # noqa: S608
-            )
-        )
-        for name, where in FILTERS.items()
-        if name
-    }
-    now = clock.ms()
-    worker = await DB.one(
-        "SELECT max(heartbeatAt) AS beat, max(drainingAt) AS draining FROM queue_workers"
-    )
-    failing = await DB.all(
-        "SELECT type, count(*) AS count, max(errorCode) AS code FROM queueJobs"
-        " WHERE state = 'failed' AND finishedAt > ? AND acknowledgedAt IS NULL"
-        " GROUP BY type ORDER BY count DESC LIMIT 5",
-        (now - 86_400_000,),
-    )
-    return Overview(
-        paused=bool(settings and settings["paused"]),
-        paused_reason=str((settings and settings["pausedReason"]) or ""),
-        slots=int(settings["concurrency"]) if settings else 0,
-        counts=counts,
-        alive=bool(worker and worker["beat"] and now - worker["beat"] < SILENT_MS),
-        draining=bool(worker and worker["draining"]),
-        failing=failing,
-    )
 
 
 async def list_open() -> list[JobRow]:
@@ -142,24 +108,53 @@ async def list_jobs(
     limit: int = ROWS,
 ) -> list[JobRow]:
     """Jobs older than the one of id `before`, newest first; `q` begins a type or is in a label."""
-    where = [f"j.{FILTERS.get(state, '1')}" if state in FILTERS and state else "1"]
-    where.append("(:before = '' OR j.id < :before)")
-    if mine or viewer.role != "admin":
-        where.append("j.ownerUserId = :owner")
-    if q:
-        where.append("(j.type LIKE :begins ESCAPE '\\' OR j.label LIKE :within ESCAPE '\\')")
-    word = q[:100].replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    owner = viewer.id if mine or viewer.role != "admin" else ""
+    where, args = matching(state=state, q=q, before=before, owner=owner)
     rows = await DB.all(
-        _SELECT + f"WHERE {' AND '.join(where)} ORDER BY j.id DESC LIMIT :limit",
-        {
-            "before": before,
-            "owner": viewer.id,
-            "begins": f"{word}%",
-            "within": f"%{word}%",
-            "limit": limit,
-        },
+        _SELECT + f"WHERE {where} ORDER BY j.id DESC LIMIT :limit", {**args, "limit": limit}
     )
     return [_row(row) for row in rows]
+
+
+def matching(
+    *, state: str = "", q: str = "", before: str = "", newest: str = "", owner: str = ""
+) -> tuple[str, dict[str, str]]:
+    """The condition on `queueJobs j` of a filter, and its arguments."""
+    where = [f"j.{FILTERS[state]}" if FILTERS.get(state) and state else "1"]
+    if before:
+        where.append("j.id < :before")
+    if newest:
+        where.append("j.id <= :newest")
+    if owner:
+        where.append("j.ownerUserId = :owner")
+    for at, (name, _value) in enumerate(_qualifiers(q)):
+        where.append(_QUALIFIED[name].replace(":v", f":v{at}"))
+    args = {f"v{at}": value for at, (_name, value) in enumerate(_qualifiers(q))}
+    return " AND ".join(where), {**args, "before": before, "newest": newest, "owner": owner}
+
+
+def _qualifiers(q: str) -> list[tuple[str, str]]:
+    """`type:tickets.download batch:… word` as conditions; a bare word looks in type and label."""
+    found: list[tuple[str, str]] = []
+    for word in q[:200].split():
+        name, colon, value = word.partition(":")
+        if colon and value and name in _QUALIFIED:
+            found.append((name, value))
+        else:
+            safe = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+            found.append(("", f"%{safe}%"))
+    return found
+
+
+_QUALIFIED = {
+    "": "(j.type LIKE :v ESCAPE '\\' OR j.label LIKE :v ESCAPE '\\')",
+    "type": "j.type = :v",
+    "batch": "j.batchId = :v",
+    "schedule": "j.scheduleId = :v",
+    "subject": "j.subjectId = :v",
+    "error": "j.errorCode = :v",
+    "parent": "j.parentId = :v",
+}
 
 
 async def count_newer(viewer: Viewer, newest: str, *, mine: bool) -> int:
@@ -179,6 +174,10 @@ async def get_job(viewer: Viewer, job_id: str, *, mine: bool) -> JobCard:
         (job_id, LOG_LINES),
     )
     subject = (row["subjectType"], row["subjectId"]) if row["subjectId"] else None
+    parents = await DB.all(_SELECT + "WHERE j.id = ?", (row["parentId"],))
+    children = await DB.all(_SELECT + "WHERE j.parentId = ? ORDER BY j.id LIMIT 50", (job_id,))
+    keys = {name: row[name] for name in ("dedupeKey", "serialKey", "rateKey", "scheduleId")}
+    now = clock.ms()
     return JobCard(
         row=_row(row),
         error=row["lastError"] or "",
@@ -191,6 +190,21 @@ async def get_job(viewer: Viewer, job_id: str, *, mine: bool) -> JobCard:
         run_at=row["runAt"],
         worker=row["lockedBy"] or "",
         subject=subject,
+        priority=row["priority"],
+        crashes=row["crashes"],
+        snoozes=row["snoozes"],
+        keys={name: value for name, value in keys.items() if value and not mine},
+        batch_id=row["batchId"] or "",
+        parent=_row(parents[0]) if parents and not mine else None,
+        children=[
+            _row(child) for child in children if not mine or child["ownerUserId"] == viewer.id
+        ],
+        reasons=await stats.explain(job_id) if row["state"] == "queued" else [],
+        output=await asyncio.to_thread(_output, job_id, row["createdAt"]) if not mine else "",
+        force=row["state"] == "running"
+        and (
+            (row["lockExpiresAt"] or now) < now or (row["cancelRequestedAt"] or now) < now - 10_000
+        ),
         events=events,
     )
 
@@ -217,34 +231,45 @@ async def retry_job(viewer: Viewer, job_id: str, *, mine: bool, ip: str = "") ->
         await _note("job.retried", viewer, job_id, ip)
 
 
-async def pause_queue(viewer: Viewer, *, ip: str = "") -> None:
-    """Start no more jobs; running ones go on."""
-    await _set(viewer, "paused = 1, pausedAt = :now", "queue.paused", ip)
-
-
-async def resume_queue(viewer: Viewer, *, ip: str = "") -> None:
-    """Start jobs again."""
-    await _set(viewer, "paused = 0, pausedAt = NULL, pausedReason = NULL", "queue.resumed", ip)
-
-
-async def set_slots(viewer: Viewer, slots: int, *, ip: str = "") -> None:
-    """How many ordinary jobs run at once, 1 to 20; acts at once. Raises Invalid."""
-    if not 1 <= slots <= SLOTS_MOST:
-        raise Invalid(slots=_("Choose 1 to %(n)s slots.", n=SLOTS_MOST))
-    await _set(viewer, f"concurrency = {slots:d}", "queue.slots", ip, {"slots": slots})
-
-
-async def _set(
-    viewer: Viewer, what: str, action: str, ip: str, detail: dict[str, Any] | None = None
-) -> None:
+async def act_on_job(viewer: Viewer, job_id: str, action: str, *, ip: str = "") -> None:
+    """Run now, delete, acknowledge or release one job. Raises NotFound, Conflict."""
     async with DB.tx():
-        await DB.execute(
-            f"UPDATE queueSettings SET {what}, updatedAt = :now, updatedBy = :who WHERE id = 1",  # noqa: S608
-            {"now": clock.ms(), "who": viewer.id},
-        )
-        await audit.record(
-            action, actor_id=viewer.id, ip=ip, object_type="queue", object_id="1", detail=detail
-        )
+        await _visible(viewer, job_id, mine=False)
+        if not await _ACTS[action](job_id):
+            raise Conflict(_refusal(action))
+        await _note(f"job.{action}", viewer, job_id, ip)
+
+
+async def edit_job(
+    viewer: Viewer, job_id: str, *, priority: int, delay_s: int, max_attempts: int, ip: str = ""
+) -> None:
+    """Change a waiting job's place and tries. Raises NotFound, Conflict."""
+    async with DB.tx():
+        await _visible(viewer, job_id, mine=False)
+        run_at = clock.ms() + delay_s * 1000
+        if not await queue.edit(
+            job_id, priority=priority, run_at=run_at, max_attempts=max_attempts
+        ):
+            raise Conflict(_("Only a waiting job can be changed."))
+        await _note("job.edited", viewer, job_id, ip)
+
+
+_ACTS = {
+    "run_now": queue.run_now,
+    "delete": queue.delete,
+    "acknowledge": queue.acknowledge,
+    "release": queue.force_release,
+}
+
+
+def _refusal(action: str) -> str:
+    words = {
+        "run_now": _("Only a waiting job can be started."),
+        "delete": _("Only an ended job can be deleted. Cancel it first."),
+        "acknowledge": _("Only a failed job can be marked as seen."),
+        "release": _("Only a job whose worker does not answer can be released."),
+    }
+    return words[action]
 
 
 async def _visible(viewer: Viewer, job_id: str, *, mine: bool) -> Row:
@@ -297,6 +322,12 @@ def _row(row: Row) -> JobRow:
         can_cancel=not ended and row["cancelRequestedAt"] is None,
         can_retry=row["state"] in ("failed", "cancelled"),
     )
+
+
+def _output(job_id: str, created_at: int) -> str:
+    """The newest 64 KiB of what its programs printed."""
+    chunk, _end = logfile.read(logfile.path_of(paths.data_dir(), job_id, created_at))
+    return chunk.decode("utf-8", "replace")
 
 
 def _pretty(text: str) -> str:

@@ -1,0 +1,25 @@
+"""The dashboard, and every part in every state."""
+
+from litestar import Controller, Response, get
+
+from app.ops import dashboard
+from app.ops.pages.parts import viewer_of
+from app.web.auth import WebRequest
+from app.web.pages import page
+
+
+class DashboardPages(Controller):
+    """Home: what needs you, what runs, where each area stands."""
+
+    @get("/", name="dashboard", opt={"access": "user"})
+    async def show(self, request: WebRequest) -> Response[str]:
+        data = await dashboard.get_dashboard(viewer_of(request), request.app.state.areas)
+        return page(request, "dashboard.html", block="dashboard_now", **data)
+
+
+class PatternPages(Controller):
+    """Every part in every state."""
+
+    @get("/admin/patterns", name="patterns", opt={"access": "admin"})
+    async def show(self, request: WebRequest) -> Response[str]:
+        return page(request, "ops/patterns.html")

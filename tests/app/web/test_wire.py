@@ -1,0 +1,107 @@
+"""Before the body: heads that never end, one way or the other."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import uvicorn
+
+from app.server import http_config
+from app.web.wire import HEAD_BYTES, QUERY_FIELDS, Http
+from tests.app.web.server import Listening, page
+
+pytestmark = pytest.mark.anyio
+
+
+class Hasty(Http):
+    """Has no patience at all."""
+
+    HEAD_S = 0.05
+
+
+@asynccontextmanager
+async def serving(config: uvicorn.Config) -> AsyncIterator[int]:
+    """The port where the program's own protocol answers."""
+    server = Listening(config)
+    config.host, config.port = "127.0.0.1", 0
+    task = asyncio.ensure_future(server.serve())
+    await server.listening.wait()
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        server.over.set()
+        await task
+
+
+async def say(port: int, *pieces: bytes) -> bytes:
+    """What the server answers until it hangs up, or its first line where it does not."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        return await reader.readline()
+    except ConnectionError:
+        return b"hung up"
+    finally:
+        writer.close()
+
+
+REFUSED = (b"HTTP/1.1 400 Bad Request\r\n", b"hung up")
+START = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+
+
+async def test_an_ordinary_request_is_answered_and_the_connection_kept() -> None:
+    async with serving(http_config(page())) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _again in range(2):
+            writer.write(START + b"Cookie: " + b"c" * 8000 + b"\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            await reader.readuntil(b"0\r\n\r\n")
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [START, *[b"X-%d: %s\r\n" % (n, b"a" * 1000) for n in range(100)], b"\r\n"],
+        [START + b"X: " + b"a" * (HEAD_BYTES + 1) + b"\r\n\r\n"],
+        [START + b"X: ", *[b"a" * 8000] * 100],
+        [b"GET /" + b"a" * HEAD_BYTES + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"],
+        [b"GET /?" + b"a&" * QUERY_FIELDS + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"],
+    ],
+    ids=["many headers", "one long header", "a header without an end", "long path", "many fields"],
+)
+async def test_a_head_without_measure_is_refused(pieces: list[bytes]) -> None:
+    async with serving(http_config(page())) as port:
+        assert await say(port, *pieces) in REFUSED
+        assert (await say(port, START, b"\r\n")).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("pieces", [[], [START]], ids=["silent", "half a head"])
+async def test_who_never_finishes_a_head_is_hung_up_on(pieces: list[bytes]) -> None:
+    config = http_config(page())
+    config.http = Hasty
+    async with serving(config) as port:
+        assert await say(port, *pieces) == b""
+
+
+async def test_a_slow_answer_is_no_slow_head() -> None:
+    gate = asyncio.Event()
+
+    async def slow(scope: object, receive: object, send: object) -> None:
+        del receive
+        await gate.wait()
+        await page()(scope, None, send)
+
+    config = http_config(slow)
+    config.http = Hasty
+    async with serving(config) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(START + b"\r\n")
+        asyncio.get_running_loop().call_later(4 * Hasty.HEAD_S, gate.set)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
