@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, ConsoleMessage, Dialog, Page
 
 from app.accounts.service import invites, tokens
 from app.core import audit
@@ -207,6 +207,21 @@ def test_the_parser_sees_what_it_must() -> None:
     assert len(missed) <= 8, missed
 
 
+def overheard(page: Page) -> list[str]:
+    """What the page says on its console from now on, and whether it opened a dialog."""
+    said: list[str] = []
+
+    def line(message: ConsoleMessage) -> None:
+        said.append(message.text)
+
+    def dialog(_dialog: Dialog) -> None:
+        said.append("dialog")
+
+    page.on("console", line)
+    page.on("dialog", dialog)
+    return said
+
+
 async def test_ten_of_them_do_nothing_in_a_real_browser(house: House, browser: Browser) -> None:
     context = None
     async with served(house.app) as url:
@@ -217,9 +232,7 @@ async def test_ten_of_them_do_nothing_in_a_real_browser(house: House, browser: B
                 token = await house.session(boss)
                 await context.add_cookies([{"name": "holdfast", "value": token, "url": url}])
                 page = await context.new_page()
-                said: list[str] = []
-                page.on("console", lambda line, said=said: said.append(line.text))
-                page.on("dialog", lambda _dialog, said=said: said.append("dialog"))
+                said = overheard(page)
                 for path in (f"/admin/users/{bea}", "/admin/audit", "/account/tokens", "/account"):
                     await page.goto(path)
                     assert await page.evaluate("window.pwn === undefined")
