@@ -136,7 +136,7 @@ async def second_page(
         if not await factors.is_required(half.role):
             # The last factor went while somebody stood at this door: the password begins anew.
             return back_to_password(request, NotFound())
-        offer = await totp.offer(half.id, half.login, request.url.netloc)
+        offer = await totp.offer(half.id, half.login, half.session_id, request.url.netloc)
     data: dict[str, Any] = {
         "next": "" if wanted == "/" else wanted,
         "has_app": have.totp,

@@ -80,7 +80,7 @@ async def security_data(
     user = request.user
     offer = None
     if setting_up and not have.totp and user is not None:
-        offer = await totp.offer(user_id, user.login, request.url.netloc)
+        offer = await totp.offer(user_id, user.login, user.session_id, request.url.netloc)
     return {
         "has_app": have.totp,
         "passkeys": await passkeys.list_passkeys(user_id),

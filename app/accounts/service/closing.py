@@ -24,8 +24,8 @@ from db import clock
 from db.engine import DB
 from jobs.enqueue import enqueue
 
-# File name inside the archive -> its bytes. Rows go as JSON, files as they are.
-ExportAccount = Callable[[str], Awaitable[Mapping[str, bytes]]]
+# Name inside the archive -> what stands there. Bytes are a file, anything else becomes JSON.
+ExportAccount = Callable[[str], Awaitable[Mapping[str, Any]]]
 
 KEPT = timedelta(hours=24)
 PER_HOURS, WINDOW = 5, timedelta(hours=1)
@@ -113,8 +113,11 @@ async def write_export(user_id: str) -> int:
     for name, statement in _OWN.items():
         members[f"account/{name}.json"] = _json(await DB.all(statement, (user_id,)))
     for domain, export in _hooks.export.items():
-        for name, data in (await export(user_id)).items():
-            members[f"{domain}/{name}"] = data
+        for name, found in (await export(user_id)).items():
+            if isinstance(found, bytes):
+                members[f"{domain}/{name}"] = found
+            else:
+                members[f"{domain}/{name}.json"] = _json(found)
     data = await asyncio.to_thread(_zip, members)
     path = _path(user_id)
     await asyncio.to_thread(private_folder, path.parent)
@@ -172,7 +175,7 @@ def _path(user_id: str) -> Path:
     return inside(_folder(), f"{user_id}.zip")
 
 
-def _json(rows: list[dict[str, Any]]) -> bytes:
+def _json(rows: Any) -> bytes:
     return json.dumps(rows, ensure_ascii=False, indent=1).encode()
 
 

@@ -103,7 +103,7 @@ async def enrol(session_id: str, user_id: str, code: str, caller: Caller) -> Pas
         raise Conflict(_("An authenticator app is set up already."))
     await count_try(session_id, user_id, caller)
     async with DB.tx():
-        await totp.confirm(user_id, code)
+        await totp.confirm(user_id, session_id, code)
         codes = await recovery.renew(user_id)
         await totp.note("factor.totp_added", user_id, actor_id=user_id, kind="user", ip=caller.ip)
         passed = await enter(session_id, user_id, caller, "totp")

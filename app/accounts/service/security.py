@@ -20,7 +20,7 @@ class Secured(msgspec.Struct, frozen=True, kw_only=True):
 async def add_app(user_id: str, session_id: str, code: str, caller: Caller) -> Secured:
     """Confirm the app by its first code. All other sessions end. Raises Invalid, Conflict."""
     async with DB.tx():
-        await totp.confirm(user_id, code)
+        await totp.confirm(user_id, session_id, code)
         left = await recovery.count_left(user_id)
         codes = [] if left else await recovery.renew(user_id)
         await totp.note("factor.totp_added", user_id, actor_id=user_id, kind="user", ip=caller.ip)

@@ -4,6 +4,8 @@ The secret lies in the vault. Each code opens once: the step of the last one use
 """
 
 import hmac
+from base64 import b32encode
+from hashlib import sha256
 
 import msgspec
 import pyotp
@@ -17,7 +19,7 @@ from db.engine import DB
 
 STEP_S = 30
 AROUND = 1  # steps before and after, for clocks that differ
-SECRET_CHARACTERS = 32  # 20 bytes in base32
+SECRET_BYTES = 20
 ISSUER = "Holdfast"
 
 
@@ -31,49 +33,36 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
         return "Offer(…)"
 
 
-async def offer(user_id: str, login: str, host: str = "") -> Offer:
-    """The secret to set an app up with; the same one until it is confirmed or thrown away.
+async def offer(user_id: str, login: str, session_id: str, host: str = "") -> Offer:
+    """The secret to set an app up with: of this session and nobody else's, stored by `confirm`.
 
-    Raises Conflict where an app is set up already.
+    Whoever else gets as far as this page, knowing the password, is shown another one. Raises
+    Conflict where an app is set up already.
     """
-    async with DB.tx():
-        row = await DB.one(
-            "SELECT secret, confirmed_at FROM totp_secrets WHERE user_id = ?", (user_id,)
-        )
-        if row is not None and row["confirmed_at"]:
-            raise Conflict(_("An authenticator app is set up already."))
-        secret = _opened(user_id, row["secret"]) if row is not None else None
-        if secret is None:
-            secret = pyotp.random_base32(SECRET_CHARACTERS)
-            sealed = vault.seal("totp_secrets", "secret", user_id, secret)
-            await DB.execute(
-                "INSERT INTO totp_secrets (user_id, secret) VALUES (?, ?)"
-                " ON CONFLICT (user_id) DO UPDATE SET secret = excluded.secret",
-                (user_id, sealed),
-            )
+    if await is_set_up(user_id):
+        raise Conflict(_("An authenticator app is set up already."))
+    secret = await _offered(user_id, session_id)
     issuer = f"{ISSUER} {host}".strip()
     uri = pyotp.TOTP(secret).provisioning_uri(name=login, issuer_name=issuer)
     return Offer(secret=secret, uri=uri)
 
 
-async def confirm(user_id: str, code: str) -> None:
-    """From now on codes of the app count. Joins the open transaction.
+async def confirm(user_id: str, session_id: str, code: str) -> None:
+    """From now on codes of the offered app count. Joins the open transaction.
 
-    Raises Invalid(code=…) for a wrong one, Conflict where there is nothing to confirm.
+    Raises Invalid(code=…) for a wrong one, Conflict where an app is set up already.
     """
-    row = await DB.one(
-        "SELECT secret FROM totp_secrets WHERE user_id = ? AND confirmed_at IS NULL", (user_id,)
-    )
-    secret = _opened(user_id, row["secret"]) if row else None
-    if secret is None:
-        raise Conflict(_("An authenticator app is set up already."))
+    secret = await _offered(user_id, session_id)
     step = matching_step(secret, code)
     if step is None:
         raise Invalid(code=_("This code is not right. Is the clock of your phone?"))
+    now = clock.text()
     changed = await DB.execute(
-        "UPDATE totp_secrets SET confirmed_at = ?, last_used_step = ?"
-        " WHERE user_id = ? AND confirmed_at IS NULL",
-        (clock.text(), step, user_id),
+        "INSERT INTO totp_secrets (user_id, secret, confirmed_at, last_used_step)"
+        " VALUES (?, ?, ?, ?) ON CONFLICT (user_id) DO UPDATE SET secret = excluded.secret,"
+        " confirmed_at = excluded.confirmed_at, last_used_step = excluded.last_used_step"
+        " WHERE totp_secrets.confirmed_at IS NULL",
+        (user_id, vault.seal("totp_secrets", "secret", user_id, secret), now, step),
     )
     if not changed:
         raise Conflict(_("An authenticator app is set up already."))
@@ -135,6 +124,18 @@ async def note(action: str, user_id: str, *, actor_id: str | None, kind: str, ip
         object_type="user",
         object_id=user_id,
     )
+
+
+async def _offered(user_id: str, session_id: str) -> str:
+    """Made of the session and a key of the vault; another one after each removal."""
+    removed = await DB.value(
+        "SELECT max(id) FROM audit_log WHERE object_type = 'user' AND object_id = ?"
+        " AND action IN ('factor.totp_removed', 'factor.all_removed')",
+        (user_id,),
+    )
+    text = f"{user_id}|{session_id}|{removed or 0}".encode()
+    digest = hmac.new(vault.derive("totp-offer"), text, sha256).digest()
+    return b32encode(digest[:SECRET_BYTES]).decode()
 
 
 def _opened(user_id: str, sealed: str) -> str | None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from app.accounts.service import closing, passwords, sessions, tokens, totp
+from app.accounts.service import closing, passwords, sessions, tokens
 from app.accounts.service.sessions import Caller
 from app.core import settings, vault
 from app.core.errors import Conflict
 from db.engine import DB, Tx
 from tests.app.accounts.conftest import GOOD
+from tests.app.accounts.people import with_app
 from tests.app.house import House, running
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +51,7 @@ async def test_all_of_ones_own_and_nothing_else_goes_along_and_leaving_wipes_the
     await tokens.create_token(
         carl, name="carls script", scopes=["jobs:read"], possible=["jobs:read"]
     )
-    offer = await totp.offer(bea, "bea")
+    secret = await with_app(bea)
     sealed = vault.seal("credentials", "login_password_encrypted", "c", "canary-pass")
     await DB.execute(
         "INSERT INTO credentials (id, owner_id, service, login_password_encrypted)"
@@ -65,7 +66,7 @@ async def test_all_of_ones_own_and_nothing_else_goes_along_and_leaving_wipes_the
     assert json.loads(inside["account/account.json"])[0]["login"] == "bea"
     text = "".join(inside.values())
     assert "my script" in text
-    for foreign in ("carl", token.text, token.text[12:55], offer.secret, "canary-pass", sealed):
+    for foreign in ("carl", token.text, token.text[12:55], secret, "canary-pass", sealed):
         assert foreign not in text
     assert "$argon2" not in text
     assert "hf1." not in text

@@ -57,9 +57,9 @@ def test_what_is_no_code_is_refused_quietly(text: str) -> None:
 
 async def with_app(user_id: str, login: str = "ada") -> str:
     """Set an app up for them; its secret."""
-    offer = await totp.offer(user_id, login)
+    offer = await totp.offer(user_id, login, "s")
     async with DB.tx():
-        await totp.confirm(user_id, pyotp.TOTP(offer.secret).at(time.now()))
+        await totp.confirm(user_id, "s", pyotp.TOTP(offer.secret).at(time.now()))
     return offer.secret
 
 
@@ -177,7 +177,7 @@ async def test_a_set_up_app_is_not_replaced_by_who_knows_the_password(
     with pytest.raises(Conflict):
         await factors.enrol(session_id, admin, "000000", caller)
     with pytest.raises(Conflict):
-        await totp.offer(admin, "ada")
+        await totp.offer(admin, "ada", "s")
 
 
 async def test_the_pre_session_of_one_does_not_let_in_another(
@@ -222,6 +222,21 @@ async def test_a_new_password_keeps_the_second_factor(
     await resets.redeem(link.secret, "another long good phrase", caller, hasher=hasher)
     entered = await signin.sign_in("ada", "another long good phrase", caller, hasher=hasher)
     assert entered.pending
+
+
+async def test_who_stole_the_password_does_not_learn_the_key_its_owner_sets_up(
+    admin: str,
+) -> None:
+    mine = await totp.offer(admin, "ada", "my session")
+    theirs = await totp.offer(admin, "ada", "the thief's session")
+    assert mine.secret != theirs.secret
+    assert (await totp.offer(admin, "ada", "my session")).secret == mine.secret
+    with pytest.raises(Invalid):
+        await totp.confirm(admin, "my session", pyotp.TOTP(theirs.secret).at(time.now()))
+    await totp.confirm(admin, "my session", pyotp.TOTP(mine.secret).at(time.now()))
+    await factors.remove_all(admin, actor_id=None, kind="cli")
+    again = await totp.offer(admin, "ada", "my session")
+    assert again.secret != mine.secret, "a key that was removed does not come back"
 
 
 # ---- over HTTP ----
@@ -355,7 +370,6 @@ async def test_the_door_of_the_second_factor_is_no_door_for_anybody_else(
         await client.post("/login/second", data={"code": "000000"}),
     ):
         assert (answer.status_code, answer.headers["location"]) == (303, "/login")
-    await totp.offer(admin, "ada")
     with pytest.raises(Invalid):
-        await totp.confirm(admin, "000000")
+        await totp.confirm(admin, "s", "000000")
     assert not await totp.is_set_up(admin)
