@@ -13,7 +13,7 @@ from jobs.registry import Registry, Steps
 from jobs.row import Job
 from jobs.stats import explain, get, wait
 from jobs.worker import Context
-from tests.jobs.conftest import StartWorker
+from tests.jobs.conftest import Gate, StartWorker
 from tests.jobs.samples import Note, Scan, Slow
 
 pytestmark = pytest.mark.anyio
@@ -37,32 +37,6 @@ async def stored(job_id: str) -> Job:
 
 async def events(job_id: str) -> list[dict[str, Any]]:
     return await DB.all("SELECT * FROM job_events WHERE job_id=? ORDER BY id", [job_id])
-
-
-class Gate:
-    """Handlers that wait here say that they came."""
-
-    def __init__(self) -> None:
-        self.here: list[str] = []
-        self.most = 0
-        self.opened = asyncio.Event()
-
-    async def pass_through(self, text: str) -> None:
-        self.here.append(text)
-        self.most = max(self.most, len(self.here))
-        await self.opened.wait()
-        self.here.remove(text)
-
-
-@pytest.fixture
-def gate(registry: Registry) -> Gate:
-    gate = Gate()
-
-    @registry.handles(Slow)
-    async def slow(job: Slow, ctx: Context) -> None:
-        await gate.pass_through(job.text)
-
-    return gate
 
 
 @pytest.mark.feature("Q-01", "Q-25", "Q-35")

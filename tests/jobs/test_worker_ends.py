@@ -12,9 +12,9 @@ from jobs.enqueue import enqueue, enqueue_many
 from jobs.registry import Registry, Steps
 from jobs.stats import explain, wait
 from jobs.worker import Context, Worker
-from tests.jobs.conftest import StartWorker
+from tests.jobs.conftest import Gate, StartWorker
 from tests.jobs.samples import Aged, Note, Scan, Slow
-from tests.jobs.test_worker import AT_ONCE, Gate, _count, _running, stored, until
+from tests.jobs.test_worker import AT_ONCE, _count, _running, stored, until
 
 pytestmark = pytest.mark.anyio
 
