@@ -58,12 +58,14 @@ def commands(opened: Open, register: Callable[[], Any]) -> typer.Typer:  # noqa:
             if value not in ("", None, [], {}):
                 typer.echo(f"{name:<14} {value}")
 
-    def act(name: str, words: str, call: Callable[[str], Coroutine[Any, Any, Any]]) -> None:
+    def act(
+        name: str, action: str, words: str, call: Callable[[str], Coroutine[Any, Any, Any]]
+    ) -> None:
         def command(job_id: JobId, data: Data = None, as_json: Json = False) -> None:
             async def work(folder: Path) -> bool:
                 from jobs import bell
 
-                changed = await _audited(f"job.{name}", job_id, lambda: call(job_id))
+                changed = await _audited(action, job_id, lambda: call(job_id))
                 bell.ring(folder)
                 return changed
 
@@ -78,9 +80,9 @@ def commands(opened: Open, register: Callable[[], Any]) -> typer.Typer:  # noqa:
         command.__doc__ = words
         cli.command(name)(command)
 
-    act("retry", "Queued again.", _retry)
-    act("cancel", "Cancelled, or asked to stop.", _cancel)
-    act("run", "Starts as soon as a slot is free.", _run_now)
+    act("retry", "job.retried", "Queued again.", _retry)
+    act("cancel", "job.cancelled", "Cancelled, or asked to stop.", _cancel)
+    act("run", "job.run_now", "Starts as soon as a slot is free.", _run_now)
 
     def turn(name: str, words: str, paused: bool) -> None:
         def command(data: Data = None) -> None:

@@ -1,5 +1,6 @@
 """A registry of the test's own and workers that stop with the test."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,25 @@ import pytest
 
 from db.engine import DB, ApswEngine
 from jobs.registry import Registry
-from jobs.worker import Worker
+from jobs.worker import Context, Worker
+from tests.jobs.samples import Slow
 
 StartWorker = Callable[..., Awaitable[Worker]]
+
+
+class Gate:
+    """Handlers that wait here say that they came."""
+
+    def __init__(self) -> None:
+        self.here: list[str] = []
+        self.most = 0
+        self.opened = asyncio.Event()
+
+    async def pass_through(self, text: str) -> None:
+        self.here.append(text)
+        self.most = max(self.most, len(self.here))
+        await self.opened.wait()
+        self.here.remove(text)
 
 
 @pytest.fixture
@@ -34,3 +51,14 @@ async def start_worker(
     for worker in workers:
         if not worker.draining:
             await worker.stop(0)
+
+
+@pytest.fixture
+def gate(registry: Registry) -> Gate:
+    gate = Gate()
+
+    @registry.handles(Slow)
+    async def slow(job: Slow, ctx: Context) -> None:
+        await gate.pass_through(job.text)
+
+    return gate

@@ -1,4 +1,4 @@
-"""Every statement of the worker's round goes by an index of live rows, never by all that were."""
+"""Every statement of the worker's round goes by an index of live rows, never by all there are."""
 
 import apsw
 import pytest

@@ -94,7 +94,9 @@ async def _overview(request: WebRequest, span: str = "1h") -> dict[str, Any]:
     looks = {name: words_of("ready" if name == "queued" else name) for name in STATES}
     some = any(charts.done) or any(charts.failed)
     how = "clock" if span in ("1h", "1d") else "day"
-    labels = [fmt_time(at, how) for at in charts.at] if some else []
+    labels = (
+        [fmt_time(at, how)[: 5 if how == "clock" else None] for at in charts.at] if some else []
+    )
     return {
         "sections": queue_tabs(request, "queue"),
         "spans": [

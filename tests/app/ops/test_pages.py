@@ -47,7 +47,6 @@ async def test_nobody_sees_or_cancels_anothers_job(people: People) -> None:
     assert len(await audited("job.cancelled")) == 1
 
 
-@pytest.mark.feature("Q-57")
 async def test_the_page_of_a_waiting_job_says_why(people: People) -> None:
     job_id = await planned()
     assert "planned for later" in (await people.admin.get(f"/admin/queue/jobs/{job_id}")).text
@@ -69,7 +68,6 @@ async def test_each_action_on_a_job_is_done_and_audited(people: People) -> None:
     assert [len(await audited(f"job.{each}")) for each in ("run_now", "delete")] == [1, 1]
 
 
-@pytest.mark.feature("Q-55")
 async def test_a_waiting_job_gets_another_place(people: People) -> None:
     job_id = await planned()
     form = {"priority": "77", "delay_s": "7200", "max_attempts": "9"}
@@ -211,7 +209,6 @@ async def test_pause_and_stop_what_runs(people: People) -> None:
     assert [len(await audited(f"queue.{each}")) for each in ("paused", "resumed")] == [1, 1]
 
 
-@pytest.mark.feature("Q-62")
 @pytest.mark.parametrize("span", ["1h", "1d", "7d", "90d"])
 async def test_charts_show_what_was_done(people: People, span: str) -> None:
     minute = time.ms() // 60_000

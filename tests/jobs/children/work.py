@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,10 +15,12 @@ import msgspec
 import structlog
 
 from db.engine import DB
+from jobs import claim, lease, pulse
 from jobs.outcome import LeaseLost
 from jobs.payload import Payload
 from jobs.pulse import Timing
 from jobs.registry import Registry, Steps
+from jobs.run import Run
 from jobs.worker import Context, Worker
 
 REGISTRY = Registry()
@@ -90,7 +93,23 @@ def say(line: str) -> None:
     print(line, flush=True)  # noqa: T201
 
 
-async def main(database: str, data_dir: str, timing: str = "{}") -> None:
+def break_on_purpose(how: str) -> None:
+    """The controls: a build without the fence, or one that takes every other worker for dead."""
+    if how == "fence":
+        fence = "AND state='running' AND lockedBy=?2 AND attempts=?3"
+        assert fence in claim.COMPLETE
+        claim.COMPLETE = claim.COMPLETE.replace(fence, "AND ?2=?2 AND ?3=?3")
+        setattr(Run, "lose", lambda _run: None)  # noqa: B010 - said so that types let it pass
+    if how == "locks":
+        setattr(pulse, "locks_of_dead", _everyone)  # noqa: B010
+
+
+def _everyone(data_dir: Path, ids: Iterable[str]) -> dict[str, lease.Lock]:
+    return {each: lease.Lock(data_dir / "none", os.open(os.devnull, os.O_RDONLY)) for each in ids}
+
+
+async def main(database: str, data_dir: str, timing: str = "{}", broken: str = "") -> None:
+    break_on_purpose(broken)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     await DB.open(Path(database))
     worker = Worker(DB, REGISTRY, Path(data_dir), timing=msgspec.json.decode(timing, type=Timing))
