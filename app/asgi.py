@@ -143,6 +143,9 @@ async def _opened(
         yield
         if not worker.draining:
             await worker.stop()
+        for domain in domains.ALL:
+            if domain.on_stop:
+                await domain.on_stop()
 
 
 async def _first_admin(start: Settings) -> None:

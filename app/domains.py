@@ -1,6 +1,6 @@
 """The one list of domains: adding a sixth starts here; `tests/test_house.py` says what lacks."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -28,6 +28,7 @@ from app.ops import jobs as ops_jobs
 from app.ops.api import JobApi
 from app.ops.pages import PAGES as OPS_PAGES
 from app.ops.service.shell import find_jobs
+from app.tickets import chromium
 from app.tickets import jobs as tickets_jobs
 from app.tickets.api import TicketApi
 from app.tickets.pages.choices import TicketSettingsPages
@@ -60,6 +61,7 @@ class Domain:
     api: tuple[type[Controller], ...] = ()
     on_account_closed: OnAccountClosed | None = None
     export_account: ExportAccount | None = None
+    on_stop: Callable[[], Awaitable[None]] | None = None
     find: FindRows | None = None
 
 
@@ -123,6 +125,7 @@ DOMAINS = (
         tables=tickets_tables.TABLES,
         area=describe,
         on_account_closed=retention.on_account_closed,
+        on_stop=chromium.close,
         export_account=retention.export_account,
         nav=(
             NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets", "t"),
