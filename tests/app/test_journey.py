@@ -67,7 +67,7 @@ async def set_up(page: Page, server: Server) -> str:
     await page.locator("main button[type=submit], form button[type=submit]").first.click()
     await page.wait_for_url(f"{server.url}/")
     await page.goto(f"{server.url}/admin/invites")
-    await page.get_by_role("button", name="Make the link").click()
+    await page.get_by_role("button", name="Make the link", exact=True).click()
     link = page.locator("text=/\\/join\\/[A-Za-z0-9_-]{43}/").first
     await expect(link).to_be_visible()
     found = re.search(r"/join/[A-Za-z0-9_-]{43}", await page.content())
@@ -99,7 +99,7 @@ async def save_login(page: Page, server: Server) -> None:
     await page.fill("[name=uk_password]", "pw-7")
     await page.check("[name=agree]")
     await page.check("[name=auto_consent][value='1']")
-    await page.get_by_role("button", name="Save").click()
+    await page.locator("#ticket-settings").get_by_role("button", name="Save").click()
     await page.wait_for_url(f"{server.url}/tickets")
 
 
@@ -120,7 +120,7 @@ async def watch_a_run(page: Page) -> list[str]:
     loads: list[str] = []
     await page.evaluate(WATCH)
     page.on("domcontentloaded", lambda loaded: loads.append(loaded.url))
-    await page.get_by_role("button", name="Download now").click()
+    await page.get_by_role("button", name="Download now", exact=True).click()
     try:
         await expect(page.get_by_text("Show to inspector")).to_be_visible(timeout=12_000)
     except AssertionError:
@@ -151,7 +151,7 @@ async def test_a_second_run_recognises_the_same_ticket(
 ) -> None:
     page = await signed_in_student(context, server)
     assert await watch_a_run(page)
-    await page.get_by_role("button", name="Download now").click()
+    await page.get_by_role("button", name="Download now", exact=True).click()
     await expect(page.get_by_text("The same ticket, fetched anew.")).to_be_visible(timeout=20_000)
     await page.goto(f"{server.url}/tickets")
     await expect(page.locator("#ticket-rows tbody tr")).to_have_count(1)
@@ -174,7 +174,7 @@ async def test_without_scripts_with_reloads(
     context = await browser.new_context(java_script_enabled=False, locale="en-GB")
     try:
         page = await signed_in_student(context, server)
-        await page.get_by_role("button", name="Download now").click()
+        await page.get_by_role("button", name="Download now", exact=True).click()
         steps = set()
         for _ in range(100):
             current = page.locator('#ticket-now .stages [aria-current="step"]')
@@ -201,11 +201,11 @@ async def test_a_refused_password_is_tried_once_and_never_by_itself(
     page = await signed_in_student(context, server)
     await page.goto(f"{server.url}/tickets/settings")
     await page.fill("[name=uk_password]", "not-the-password")
-    await page.get_by_role("button", name="Save").click()
+    await page.locator("#ticket-settings").get_by_role("button", name="Save").click()
     await page.wait_for_url(f"{server.url}/tickets")
-    await page.get_by_role("button", name="Download now").click()
+    await page.get_by_role("button", name="Download now", exact=True).click()
     await expect(page.get_by_text("Password refused.").first).to_be_visible(timeout=20_000)
-    await expect(page.get_by_role("button", name="Download now")).to_be_disabled()
+    await expect(page.get_by_role("button", name="Download now", exact=True)).to_be_disabled()
     await page.wait_for_timeout(1500)
     posts = [line for line in slow_portal.log() if line["kind"] == "password"]
     assert len(posts) == 1, json.dumps(posts)

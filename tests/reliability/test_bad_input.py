@@ -37,10 +37,45 @@ TOUCHED: dict[str, tuple[str, ...] | None] = {
     "auth_throttle": None,
     "vault_meta": None,
     "queue_workers": None,
+    "queue_stats": None,  # the worker's samples, paused or not
 }
 
 # Doors that take no form: what is sent with them is not read, so there is nothing to refuse.
 BARE = {
+    "/login/second/passkey/options",
+    "/account/security/app/offer",
+    "/account/security/app/remove",
+    "/account/security/codes",
+    "/account/security/passkeys/options",
+    "/account/security/passkeys/{passkey}/remove",
+    "/account/tokens/{token}/revoke",
+    "/account/data/archive",
+    "/account/data/export",
+    "/admin/vault/rotate",
+    "/admin/queue/jobs/{job_id}/delete",
+    "/admin/queue/jobs/{job_id}/release",
+    "/admin/queue/jobs/{job_id}/run",
+    "/admin/queue/jobs/{job_id}/seen",
+    "/admin/queue/batches/{batch_id}/cancel",
+    "/admin/queue/batches/{batch_id}/retry",
+    "/admin/queue/rates/{key}/release",
+    "/admin/queue/schedules/{schedule}/run",
+    "/notifications/{notice}/open",
+    "/admin/tickets/check",
+    "/admin/tickets/download",
+    "/admin/tickets/resume",
+    "/admin/tickets/settings/browser",
+    "/admin/tickets/probe",
+    "/admin/tickets/probe/trace",
+    "/firmware/{firmware_id}/{action}",
+    "/firmware/{firmware_id}/cancel",
+    "/firmware/{firmware_id}/pause",
+    "/firmware/{firmware_id}/resume",
+    "/firmware/{firmware_id}/verify",
+    "/firmware/devices/{device_id}/delete",
+    "/firmware/queries/{row_id}/delete",
+    "/admin/firmware/cleanup",
+    "/admin/firmware/test",
     "/logout",
     "/tickets/download",
     "/tickets/{ticket_id}/delete",
@@ -58,12 +93,37 @@ BARE = {
     "/jobs/{job_id}/retry",
 }
 # Forms in which nothing at all is a choice: every box unticked, an invite for anybody.
-MAY_BE_EMPTY = {"/tickets/settings", "/tickets/settings/push", "/admin/invites"}
+MAY_BE_EMPTY = {
+    "/tickets/settings",
+    "/tickets/settings/push",
+    "/admin/invites",
+    "/admin/queue/schedules/{schedule}/enable",
+    "/admin/queue/types/{kind}/pause",
+    "/admin/queue/types/{kind}",
+    "/admin/queue/schedules/{schedule}/times",
+    "/admin/tickets/pause",
+    "/admin/tickets/users/{person_id}",
+    "/admin/tickets/users/download",
+    "/admin/tickets/settings",
+    "/admin/tickets/settings/patterns",
+    "/admin/firmware",
+    "/notifications/read",
+    "/palette/shortcuts",
+}
 # Doors that only look at what was typed and say in a page what is wrong with it.
-LOOKS_ONLY = {"/tickets/devices/check"}
+LOOKS_ONLY = {"/tickets/devices/check", "/admin/tickets/settings/patterns", "/firmware/queries"}
 # Doors that are not there: no first admin is wanted any more; no part of the page is named; the
 # owner has no such thing.
-NOT_THERE = {"/setup", "/account", "/tickets/devices/{profile_id}"}
+NOT_THERE = {
+    "/setup",
+    "/account",
+    "/tickets/devices/{profile_id}",
+    "/firmware/{firmware_id}/get",
+    "/firmware/devices/{device_id}",
+}
+# Doors that refuse by sending back: who is not half-way in, or has no reset link, starts at the
+# sign-in; what is wrong with the hosts is said on the page they came from.
+SENT_BACK = {"/login/second", "/login/second/passkey", "/reset", "/admin/tickets/probe/pin"}
 # A form each that is good but for the one field that the test then spoils.
 GOOD = {
     "/login": {"login": student(4), "password": PASSWORD},
@@ -91,6 +151,8 @@ SPOILED = {
     "broken UTF-8": "%ff%fe%c3%28",
     "lone surrogate": "%ed%a0%80",
 }
+# So many forms in a minute are no person's: without this the pace would refuse them all.
+UNHURRIED = {"HOLDFAST_RATE_WRITES": "0"}
 NOBODYS = "999999"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 WHOLE_BODIES: dict[str, tuple[bytes, dict[str, str]]] = {
@@ -115,6 +177,8 @@ OTHER_SITES: dict[str, dict[str, str]] = {
     "no page at all": {"Origin": "null"},
     "another port": {"Origin": "http://localhost:1"},
 }
+# Programs with a token knock here, answered in JSON: tests/app/test_api.py.
+API = "/api/"
 
 
 def post_doors() -> dict[str, str]:
@@ -125,7 +189,7 @@ def post_doors() -> dict[str, str]:
         for route in app.routes
         if isinstance(route, HTTPRoute)
         for handler in route.route_handlers
-        if "POST" in handler.http_methods
+        if "POST" in handler.http_methods and not route.path_format.startswith(API)
     }
 
 
@@ -149,6 +213,8 @@ class Town:
         """Somebody who may go through."""
         if door == "/join":
             return self.people["guest"]
+        if DOORS[door] == "anon_only":
+            return self.people["stranger"]
         access = DOORS[door]
         return self.people["admin" if access == "admin" else "owner"]
 
@@ -193,8 +259,9 @@ def rows_hash(connection: apsw.Connection, table: str, left_out: tuple[str, ...]
 def town(inhabited: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     folder = tmp_path_factory.mktemp("town")
     data_dir = Path(shutil.copytree(inhabited, folder / "data", ignore=NO_SOCKETS))
+    settle(data_dir)
     names = ("admin", "owner", "other", "expired", "stranger", "guest")
-    with portal(folder) as outside, serving(data_dir, outside.env) as server:
+    with portal(folder) as outside, serving(data_dir, {**outside.env, **UNHURRIED}) as server:
         people = {name: Person(server.url) for name in names}
         try:
             people["admin"].sign_in().post("/admin/queue/pause")
@@ -209,6 +276,19 @@ def town(inhabited: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         finally:
             for person in people.values():
                 person.http.close()
+
+
+def settle(data_dir: Path) -> None:
+    """Everybody may use firmware too, and no schedule comes due while we look."""
+    connection = apsw.Connection(str(data_dir / "holdfast.db"))
+    try:
+        connection.execute(
+            "UPDATE users SET flags = json_set(flags, '$.domains', json('[\"tickets\",\"firmware\"]'))"
+            " WHERE role = 'user'"
+        )
+        connection.execute("UPDATE job_schedules SET enabled = 0")
+    finally:
+        connection.close()
 
 
 def expire(data_dir: Path, login: str) -> None:
@@ -228,7 +308,16 @@ def expire(data_dir: Path, login: str) -> None:
 def ids_in(data_dir: Path, link: str) -> dict[str, str]:
     job = ask(data_dir, "SELECT id FROM queueJobs WHERE type = 'tickets.download'")[0]["id"]
     short = hashlib.sha256(link.rpartition("/")[2].encode()).hexdigest()[:8]
-    return {"job_id": job, "short": short}
+    other = ask(data_dir, f"SELECT id FROM users WHERE login = '{student(2)}'")[0]["id"]
+    return {
+        "job_id": job,
+        "short": short,
+        "person": other,
+        "person_id": other,
+        "schedule": "accounts.sweep",
+        "kind": "tickets.download",
+        "key": "nvv",
+    }
 
 
 @pytest.mark.feature("X-40")
@@ -258,7 +347,9 @@ def test_a_wrong_method_is_refused(town: Town, door: str) -> None:
     )
 
 
-@pytest.mark.parametrize("door", [d for d, access in DOORS.items() if access != "public"])
+@pytest.mark.parametrize(
+    "door", [d for d, access in DOORS.items() if access not in ("public", "anon_only")]
+)
 def test_who_is_not_or_no_longer_signed_in_is_sent_to_the_door(town: Town, door: str) -> None:
     body = urlencode(GOOD.get(door, {}))
     for who in ("stranger", "expired"):
@@ -283,15 +374,17 @@ def test_what_is_anothers_or_nobodys_is_not_there(town: Town, door: str) -> None
     person = town.rightful(door)
     missing = town.path(door, **dict.fromkeys(names, uuid7()))
     answer = town.refused(person, "POST", missing)
-    assert answer.status_code == 404
+    # A form may be read before what it is about is looked for.
+    refused = (404,) if door in BARE and "{action}" not in door else (404, 422)
+    assert answer.status_code in refused
     if DOORS[door] != "admin":
         others = town.refused("other", "POST", town.path(door))
         nobodys = town.refused("other", "POST", missing)
-        assert others.status_code == 404
+        assert others.status_code == nobodys.status_code == answer.status_code
         assert plain(others) == plain(nobodys), "another's and nobody's must look the same"
     for bad in BAD_IDS:
         answer = town.refused(person, "POST", town.path(door, **dict.fromkeys(names, bad)))
-        assert answer.status_code in (400, 404), bad
+        assert answer.status_code in (400, *refused), f"{bad[:20]}: {answer.status_code}"
 
 
 def plain(answer: httpx.Response) -> str:
@@ -308,9 +401,12 @@ def test_a_body_that_is_no_such_form_is_refused(town: Town, door: str) -> None:
             town.rightful(door), "POST", town.path(door), content=body, headers=headers
         )
         closed = (404,) if door in NOT_THERE else (200,) if door in LOOKS_ONLY else ()
+        closed += (303,) if door in SENT_BACK else ()
         wanted = (413,) if what == "too large" else (400, 413, 415, 422, 429)
         assert answer.status_code in wanted + closed, f"{what}: {answer.status_code}"
-        assert len(re.sub(r"<[^>]+>|\s+", "", answer.text)) > 10, f"{what}: refused without a word"
+        if answer.status_code != 303:
+            words = re.sub(r"<[^>]+>|\s+", "", answer.text)
+            assert len(words) > 10, f"{what}: refused without a word"
 
 
 @pytest.mark.parametrize("door", GOOD)

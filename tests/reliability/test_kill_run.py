@@ -297,7 +297,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "0 attempts",
     ),
     "stuck": (
-        write("UPDATE queueJobs SET state = 'queued', finishedAt = NULL"),
+        write(
+            "UPDATE queueJobs SET state = 'queued', finishedAt = NULL"
+            " WHERE type = 'tickets.download'"
+        ),
         "stuck",
     ),
     "untold": (write("UPDATE queueJobs SET crashes = 1"), "1 deaths, 0 told"),

@@ -53,6 +53,9 @@ class FirmwareAdminPages(Controller):
     @post("/", name="firmware_admin_save", status_code=303)
     async def save(self, request: WebRequest) -> Response[str]:
         posted = await forms.read(request)
+        if unknown := sorted(set(posted) - {*FIELDS, *SWITCHES}):
+            # A form that is not this one would untick every switch.
+            raise Invalid(form=_("This form has a field we do not know: %(name)s", name=unknown[0]))
         values: dict[str, Any] = {
             name: value for name, value in posted.items() if name in FIELDS and value != ""
         }

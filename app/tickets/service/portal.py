@@ -43,6 +43,8 @@ async def save_settings(admin_id: str, given: dict[str, str], *, ip: str = "") -
     """
     errors: dict[str, str] = {}
     changes: dict[str, Any] = {}
+    if unknown := sorted(set(given) - {setting.name for setting in settings.KEYS}):
+        raise Invalid(form=_("This form has a field we do not know: %(name)s", name=unknown[0]))
     for setting in settings.KEYS:
         if setting.name not in given:
             continue

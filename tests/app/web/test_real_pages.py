@@ -273,7 +273,7 @@ async def test_search_and_keys(place: Town) -> None:
     async with place.tab() as page:
         await page.goto(place.url)
         await page.keyboard.press("Control+k")
-        await page.wait_for_selector("#palette[open] a:has-text('Queue')")
+        await page.wait_for_selector("#palette[open] a:has-text('Tickets')")
         await page.keyboard.type("Wilhelmine")
         await page.wait_for_selector("#palette[open] a:has-text('Semesterticket')")
         await page.keyboard.press("ArrowDown")
