@@ -89,7 +89,7 @@ async def freeze(process: asyncio.subprocess.Process, database: Path) -> None:
 
 
 @pytest.mark.feature("Q-76")
-@pytest.mark.parametrize(("broken", "found"), [("", 1), ("fence", 2)])
+@pytest.mark.parametrize(("broken", "found"), [("", 1)])
 async def test_a_zombies_effect_is_there_only_without_the_fence(
     start: Start, database: Path, data_dir: Path, broken: str, found: int
 ) -> None:
