@@ -25,7 +25,7 @@ from bench.measure import Contestant, Row, compare, report, rounds
 
 OURS, STOCK, RAW, BARE = "holdfast", "piccolo stock", "raw apsw", "template alone"
 ROUNDS = 7
-WRK_ROUNDS, WRK_S, CONNECTIONS = 5, 4, 32
+WRK_ROUNDS, WRK_S, CONNECTIONS = 5, 3, 32
 SESSIONS, LOOKS, STALL_WRITERS, STALL_S = 1, 3000, 50, 3.0
 
 
