@@ -1,11 +1,14 @@
 """What stands around every page: counts in the menu, the bell, and what the search finds."""
 
+import apsw
+
 from app.core.area import Count, Hit, Shell
 from app.core.i18n import _
 from app.core.live import Viewer
 from app.core.notify import UNREAD_LIMIT
 from app.ops.wording import state as words_of
 from db import clock
+from db.connection import Row, fetch, fetch_value
 from db.engine import DB
 
 FOUND = 6
@@ -36,12 +39,18 @@ ORDER BY id DESC LIMIT ?5
 
 
 async def get_shell(viewer: Viewer) -> Shell:
-    """The bell and the numbers of the menu; three short reads."""
-    bell = (await DB.all(_BELL, (viewer.id, UNREAD_LIMIT)))[0]
-    running = await DB.all(_RUNNING, (viewer.id,))
+    """The bell and the numbers of the menu; three short reads on one visit to the database."""
+    is_admin = viewer.role == "admin"
+
+    def read(connection: apsw.Connection) -> tuple[Row, list[Row], int]:
+        bell = fetch(connection, _BELL, (viewer.id, UNREAD_LIMIT))[0]
+        running = fetch(connection, _RUNNING, (viewer.id,))
+        since = clock.ms() - RECENT_MS
+        return bell, running, fetch_value(connection, _FAILED, (since,)) if is_admin else 0
+
+    bell, running, failed = await DB.read(read)
     counts = {row["area"]: Count(number=row["mine"]) for row in running if row["mine"]}
-    if viewer.role == "admin":
-        failed = int(await DB.value(_FAILED, (clock.ms() - RECENT_MS,)))
+    if is_admin:
         busy = sum(row["n"] for row in running)
         if failed or busy:
             counts["queue"] = Count(number=failed or busy, failed=bool(failed))
