@@ -63,15 +63,16 @@ help: ## This list
 system: .venv/.dev
 	@$(BIN)/python -m tests.system
 
-# pip takes its index from the machine's own configuration; the hashes say what may arrive.
+# pip takes its index from the machine's own configuration; the hashes say what may arrive. The lists are whole, so pip
+# resolves nothing (--no-deps): older pips look past a pin for a package that is asked for with extras.
 .venv/.runtime: requirements.txt | .venv/bin/python
 	@echo 'Installing what requirements.txt locks into .venv ...'
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
 	@touch $@
 
 .venv/.dev: requirements-dev.txt | .venv/.runtime
 	@echo 'Installing what requirements-dev.txt locks into .venv ...'
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@
 
 .venv/bin/python:
