@@ -28,9 +28,9 @@ from app.ops import jobs as ops_jobs
 from app.ops.api import JobApi
 from app.ops.pages import PAGES as OPS_PAGES
 from app.ops.service.shell import find_jobs
-from app.tickets import chromium
 from app.tickets import jobs as tickets_jobs
 from app.tickets.api import TicketApi
+from app.tickets.client import chromium
 from app.tickets.pages.choices import TicketSettingsPages
 from app.tickets.pages.devices import DevicePages
 from app.tickets.pages.history import TicketHistoryPages

@@ -17,11 +17,12 @@ from typing import Any
 
 from app.core.secret import SecretStr
 from app.demo.portal.serve import Portal, running_portal
-from app.tickets import browser, canonical, chromium, client
-from app.tickets.driver import Credential, Policy
-from app.tickets.page import Page
+from app.tickets.client import browser, chromium, http
+from app.tickets.client.driver import Credential, Policy
+from app.tickets.paper import canonical
+from app.tickets.paper.page import Page
+from app.tickets.paper.validate import Rules, validate
 from app.tickets.profiles import HONEST
-from app.tickets.validate import Rules, validate
 from bench.measure import Contestant, Row, compare, report, rounds, serve
 from db import clock
 
@@ -99,7 +100,7 @@ def contestant(driver: str, sp_url: str, idp_host: str) -> None:
             portal_url=f"{sp_url}/", idp_hosts=(idp_host,), markers=MARKERS, auto_consent=True
         )
         if driver == "http":
-            await client.fetch(login, HONEST, policy, _quiet)
+            await http.fetch(login, HONEST, policy, _quiet)
         else:
             await browser.fetch(login, HONEST, policy, _quiet, path=CHROMIUM)
 

@@ -6,10 +6,12 @@ import msgspec
 
 from app.core.secret import SecretStr
 from app.core.settings import get as setting
-from app.tickets import drivers, profiles, settings, validate
-from app.tickets.canonical import base_version
-from app.tickets.driver import Credential, FetchResult
+from app.tickets import profiles, settings
+from app.tickets.client import drivers
+from app.tickets.client.driver import Credential, FetchResult
 from app.tickets.outcomes import Fault, Outcome
+from app.tickets.paper import validate
+from app.tickets.paper.canonical import base_version
 from app.tickets.payloads import CheckBase, FanOut
 from app.tickets.service import notices, records, rounds, runs, visits
 from app.tickets.service.records import Attempt, Run

@@ -14,12 +14,13 @@ import msgspec
 from app.core import paths
 from app.core.errors import Invalid, NotFound
 from app.core.files import read_bytes
-from app.tickets import document, origin, profiles
-from app.tickets.canonical import canonical
-from app.tickets.page import Page
+from app.tickets import origin, profiles
+from app.tickets.paper import document
+from app.tickets.paper.canonical import canonical
+from app.tickets.paper.page import Page
+from app.tickets.paper.validate import Rules, Status, Validation, validate
 from app.tickets.service import visits
 from app.tickets.service.importing_accounts import Accounts
-from app.tickets.validate import Rules, Status, Validation, validate
 from db import clock
 from db.engine import DB
 

@@ -15,13 +15,13 @@ from app.core import paths
 from app.core import settings as core
 from app.core.errors import Conflict
 from app.core.files import inside
-from app.tickets import document
-from app.tickets.driver import FetchResult
+from app.tickets.client.driver import FetchResult
 from app.tickets.outcomes import AGAIN, Again, Fault, Outcome
+from app.tickets.paper import document
+from app.tickets.paper.validate import Status, Validation
 from app.tickets.payloads import PushCopy
 from app.tickets.service import logins, notices, pace
 from app.tickets.service.wording import wording
-from app.tickets.validate import Status, Validation
 from db import clock
 from db.engine import DB
 from db.failpoints import afailpoint

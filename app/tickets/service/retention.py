@@ -13,7 +13,8 @@ import msgspec
 from app.core import audit, paths
 from app.core.errors import NotFound
 from app.core.files import inside, read_bytes
-from app.tickets import document, settings
+from app.tickets import settings
+from app.tickets.paper import document
 from app.tickets.service.library import own_row
 from app.tickets.service.records import Attempt
 from db import clock

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from app.core import settings
-from app.tickets.page import Page
+from app.tickets.paper.page import Page
 from app.tickets.service import library, overview, pace, portal, rounds, runs
 from db import clock
 from db.engine import DB

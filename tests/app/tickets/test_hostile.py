@@ -91,7 +91,7 @@ async def test_the_raw_page_would_have_called_out(
 
 @pytest.mark.feature("T-39")
 async def test_the_browser_driver_leaves_a_pdf_beside_the_page(desk: Desk) -> None:
-    from app.tickets import chromium
+    from app.tickets.client import chromium
 
     user_id = await desk.student()
     await DB.execute("UPDATE users SET flags = json_set(flags, '$.tickets.driver', 'browser')")

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from app.core import outbound
-from app.tickets.driver import Policy
-from app.tickets.forms import Submission
-from app.tickets.hops import Hops
+from app.tickets.client.driver import Policy
+from app.tickets.client.forms import Submission
+from app.tickets.client.hops import Hops
 from app.tickets.outcomes import Fault, Outcome
-from app.tickets.page import Page
+from app.tickets.paper.page import Page
 
 pytestmark = pytest.mark.anyio
 

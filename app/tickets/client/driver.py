@@ -9,7 +9,7 @@ import msgspec
 from app.core.secret import SecretStr
 from app.tickets import words
 from app.tickets.outcomes import Outcome, Step
-from app.tickets.page import Asset, Page
+from app.tickets.paper.page import Asset, Page, host_port
 
 Progress = Callable[[str], Awaitable[None]]
 BeforePost = Callable[[], Awaitable[None]]
@@ -127,13 +127,3 @@ def is_local(url: SplitResult) -> bool:
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
     return address.is_private  # loopback included
-
-
-def host_port(url: SplitResult) -> str:
-    """`host:port` in lower case with the scheme's own port filled in; empty if there is none."""
-    try:
-        port = url.port or {"https": 443, "http": 80}.get(url.scheme, 0)
-    except ValueError:  # a port that is no number
-        return ""
-    host = (url.hostname or "").rstrip(".")
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if host else ""

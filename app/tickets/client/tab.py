@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from app.core.secret import SecretStr
-from app.tickets import chromium
-from app.tickets.driver import Policy, host_port
+from app.tickets.client import chromium
+from app.tickets.client.driver import Policy
 from app.tickets.outcomes import Fault, Outcome, Step
-from app.tickets.page import Asset, Page, resolve
+from app.tickets.paper.page import Asset, Page, host_port, resolve
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Request, Response, Route

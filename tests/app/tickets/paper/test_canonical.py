@@ -1,7 +1,7 @@
 import pytest
 
-from app.tickets.canonical import Ignore, base_version, canonical, shape
-from app.tickets.page import Page
+from app.tickets.paper.canonical import Ignore, base_version, canonical, shape
+from app.tickets.paper.page import Page
 
 TICKET = """<!doctype html><html><head><title>Ticket</title><meta name=csrf content=a1>
 <style>p{color:red}</style></head><body><h1>NVV-Semesterticket</h1><!-- build 17 -->

@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 import msgspec
 from selectolax.lexbor import LexborNode
 
-from app.tickets import validate, words
-from app.tickets.driver import Policy
-from app.tickets.forms import Control, Form, forms_of
+from app.tickets import words
+from app.tickets.client.driver import Policy
+from app.tickets.client.forms import Control, Form, forms_of
 from app.tickets.outcomes import Outcome
-from app.tickets.page import Page, attribute, resolve, squeeze
+from app.tickets.paper import validate
+from app.tickets.paper.page import Page, attribute, resolve, squeeze
 
 REFRESH_S: Final = 30
 SMALL_PAGE: Final = 20_000

@@ -7,11 +7,11 @@ import pytest
 
 from app.core.secret import SecretStr
 from app.demo.portal.serve import Portal, running_portal
-from app.tickets import browser, chromium, drivers
-from app.tickets.driver import Credential, FetchResult, Policy
+from app.tickets.client import browser, chromium, drivers
+from app.tickets.client.driver import Credential, FetchResult, Policy
 from app.tickets.outcomes import Fault, Outcome
+from app.tickets.paper.validate import Rules, Status, validate
 from app.tickets.profiles import HONEST, Profile
-from app.tickets.validate import Rules, Status, validate
 from db import clock
 from tests.system import program
 

@@ -1,9 +1,9 @@
 """A ticket page made to hurt: small to send, and no larger or slower once it is kept."""
 
-from app.tickets.document import make_view
-from app.tickets.hops import retry_after_s
-from app.tickets.page import Asset, Page
-from app.tickets.styles import MOST_EMBEDDED, MOST_SHEETS, references
+from app.tickets.client.hops import retry_after_s
+from app.tickets.paper.document import make_view
+from app.tickets.paper.page import Asset, Page
+from app.tickets.paper.styles import MOST_EMBEDDED, MOST_SHEETS, references
 
 PORTAL = "https://ticket.example/"
 PICTURE = Asset("image/png", b"p" * 1_000_000)

@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from selectolax.lexbor import LexborNode
 
-from app.tickets.page import Asset, Page, attribute, resolve
+from app.tickets.paper.page import Asset, Page, attribute, resolve
 
 try:  # the extra `codes`
     import zxingcpp

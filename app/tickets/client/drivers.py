@@ -2,8 +2,8 @@
 
 import msgspec
 
-from app.tickets import browser, client
-from app.tickets.driver import BeforePost, Credential, FetchResult, Policy, Progress
+from app.tickets.client import browser, http
+from app.tickets.client.driver import BeforePost, Credential, FetchResult, Policy, Progress
 from app.tickets.outcomes import Fault, Outcome
 from app.tickets.profiles import IGNORED_BY_HTTP, Profile
 
@@ -28,7 +28,7 @@ async def fetch(
             credential, profile, policy, progress, before_post=before_post, path=browser_path
         )
     try:
-        result = await client.fetch(credential, profile, policy, progress, before_post=before_post)
+        result = await http.fetch(credential, profile, policy, progress, before_post=before_post)
     except Fault as fault:
         script = fault.outcome is Outcome.NEEDS_JAVASCRIPT
         if driver != "auto" or not script or not browser.is_there(browser_path):

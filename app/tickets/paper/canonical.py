@@ -11,7 +11,7 @@ import msgspec
 import regex
 
 from app.tickets import words
-from app.tickets.page import Page
+from app.tickets.paper.page import Page
 
 PATTERN_S: Final = 0.1  # one admin pattern over one page
 MOST_PATTERNS: Final = 20

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from app.tickets import codes, words
-from app.tickets.codes import Code
-from app.tickets.dates import Validity, validity
-from app.tickets.driver import host_port
+from app.tickets import words
 from app.tickets.outcomes import Outcome
-from app.tickets.page import Asset, Page
+from app.tickets.paper import codes
+from app.tickets.paper.codes import Code
+from app.tickets.paper.dates import Validity, validity
+from app.tickets.paper.page import Asset, Page, host_port
 
 RAW_BYTES: Final = (2 * 1024, 5 * 1024 * 1024)
 TEXT_SIGNS: Final = (80, 200_000)

@@ -13,10 +13,10 @@ import httpx
 import msgspec
 
 from app.core.errors import Upstream
-from app.tickets.driver import Policy, host_port
-from app.tickets.forms import Submission
+from app.tickets.client.driver import Policy
+from app.tickets.client.forms import Submission
 from app.tickets.outcomes import Fault, Outcome, Step
-from app.tickets.page import Asset, Page, resolve
+from app.tickets.paper.page import Asset, Page, host_port, resolve
 from db import clock
 
 ACCEPT: Final = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

@@ -1,7 +1,7 @@
 import pytest
 
-from app.tickets.forms import Form, encode, forms_of
-from app.tickets.page import Page
+from app.tickets.client.forms import Form, encode, forms_of
+from app.tickets.paper.page import Page
 
 URL = "https://idp.example/idp/profile/SSO?execution=e1s2"
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from app.tickets.codes import data_url
-from app.tickets.page import Asset, resolve
+from app.tickets.paper.codes import data_url
+from app.tickets.paper.page import Asset, resolve
 
 # Raster pictures only: an SVG is a document of its own.
 PICTURES: Final = frozenset(

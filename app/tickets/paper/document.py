@@ -13,8 +13,16 @@ from selectolax.lexbor import LexborNode
 
 from app.core.files import inside, private_folder, sync_folder
 from app.tickets.outcomes import Fault, Outcome
-from app.tickets.page import Asset, Page, attribute, resolve
-from app.tickets.styles import PICTURES, VECTOR, Room, embedded, is_data, references, self_contained
+from app.tickets.paper.page import Asset, Page, attribute, resolve
+from app.tickets.paper.styles import (
+    PICTURES,
+    VECTOR,
+    Room,
+    embedded,
+    is_data,
+    references,
+    self_contained,
+)
 from db.failpoints import failpoint
 
 RAW: Final = "raw.html"

@@ -8,17 +8,17 @@ from urllib.parse import urlsplit
 import httpx
 
 from app.core import outbound
-from app.tickets import document
-from app.tickets.canonical import Canonical, canonical
-from app.tickets.classify import Kind, Verdict, classify, refused_as, skeleton
-from app.tickets.codes import find_code
-from app.tickets.driver import BeforePost, Credential, FetchResult, Policy, Progress, host_port
-from app.tickets.forms import Form
-from app.tickets.hops import Hops, retry_after_s
+from app.tickets.client.classify import Kind, Verdict, classify, refused_as, skeleton
+from app.tickets.client.driver import BeforePost, Credential, FetchResult, Policy, Progress
+from app.tickets.client.forms import Form
+from app.tickets.client.hops import Hops, retry_after_s
 from app.tickets.outcomes import Fault, Outcome
-from app.tickets.page import Asset, Page
+from app.tickets.paper import document
+from app.tickets.paper.canonical import Canonical, canonical
+from app.tickets.paper.codes import find_code
+from app.tickets.paper.page import Asset, Page, host_port
+from app.tickets.paper.validate import same_host
 from app.tickets.profiles import Profile
-from app.tickets.validate import same_host
 
 PURPOSE: Final = "tickets.portal"
 MOST_AUTO_POSTS: Final = 3

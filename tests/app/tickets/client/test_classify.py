@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.tickets.classify import Kind, classify, refused_as, skeleton
-from app.tickets.driver import Policy
+from app.tickets.client.classify import Kind, classify, refused_as, skeleton
+from app.tickets.client.driver import Policy
 from app.tickets.outcomes import Outcome
-from app.tickets.page import Page
+from app.tickets.paper.page import Page
 
 IDP = "https://idp.example/idp/profile/SAML2/Redirect/SSO?execution=e1s2"
 PORTAL = "https://ticket.example/"

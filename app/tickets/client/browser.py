@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from app.core import guard
-from app.tickets import chromium
-from app.tickets.canonical import canonical
-from app.tickets.chromium import is_there
-from app.tickets.classify import Kind, Verdict, classify, refused_as, skeleton
-from app.tickets.client import MOST_CONSENTS, PURPOSE, SHAPED, shapes
-from app.tickets.driver import BeforePost, Credential, FetchResult, Policy, Progress, host_port
-from app.tickets.forms import forms_of
-from app.tickets.hops import retry_after_s
+from app.tickets.client import chromium
+from app.tickets.client.chromium import is_there
+from app.tickets.client.classify import Kind, Verdict, classify, refused_as, skeleton
+from app.tickets.client.driver import BeforePost, Credential, FetchResult, Policy, Progress
+from app.tickets.client.forms import forms_of
+from app.tickets.client.hops import retry_after_s
+from app.tickets.client.http import MOST_CONSENTS, PURPOSE, SHAPED, shapes
+from app.tickets.client.tab import Watched
 from app.tickets.outcomes import Fault, Outcome
-from app.tickets.page import Page
+from app.tickets.paper.canonical import canonical
+from app.tickets.paper.page import Page, host_port
+from app.tickets.paper.validate import same_host
 from app.tickets.profiles import Profile
-from app.tickets.tab import Watched
-from app.tickets.validate import same_host
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext
@@ -49,7 +49,7 @@ async def fetch(
     before_post: BeforePost | None = None,
     path: str,
 ) -> FetchResult:
-    """As `client.fetch`, by Chromium; raises Fault, also where no browser is installed."""
+    """As `http.fetch`, by Chromium; raises Fault, also where no browser is installed."""
     proxy = await _proxy(policy)
     hosts = [*policy.hosts(), *([host_port(urlsplit(policy.proxy_url or ""))] if proxy else [])]
     async with chromium.keeper().browser(path, hosts) as browser:

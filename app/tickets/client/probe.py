@@ -13,12 +13,12 @@ import msgspec
 
 from app.core import outbound
 from app.core.errors import Upstream
-from app.tickets.classify import Kind, Verdict, classify, skeleton
-from app.tickets.client import PURPOSE
-from app.tickets.driver import Policy, host_port, is_local
-from app.tickets.forms import Submission
-from app.tickets.hops import ACCEPT, FORM
-from app.tickets.page import Page, resolve
+from app.tickets.client.classify import Kind, Verdict, classify, skeleton
+from app.tickets.client.driver import Policy, is_local
+from app.tickets.client.forms import Submission
+from app.tickets.client.hops import ACCEPT, FORM
+from app.tickets.client.http import PURPOSE
+from app.tickets.paper.page import Page, host_port, resolve
 
 MOST_HOPS: Final = 15
 LIMIT: Final = 2 * 1024 * 1024

@@ -149,6 +149,16 @@ def resolve(base: str, reference: str) -> str:
         return ""
 
 
+def host_port(url: SplitResult) -> str:
+    """`host:port` in lower case with the scheme's own port filled in; empty if there is none."""
+    try:
+        port = url.port or {"https": 443, "http": 80}.get(url.scheme, 0)
+    except ValueError:  # a port that is no number
+        return ""
+    host = (url.hostname or "").rstrip(".")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if host else ""
+
+
 def _codec(label: str) -> str | None:
     name = label.strip().lower()
     if name in _AS_1252:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import NotFound
-from app.tickets.document import asset_urls, content_hash, css_urls, make_view, remove, store
 from app.tickets.outcomes import Fault, Outcome
-from app.tickets.page import Asset, Page
+from app.tickets.paper.document import asset_urls, content_hash, css_urls, make_view, remove, store
+from app.tickets.paper.page import Asset, Page
 from db import failpoints
 
 PORTAL = "https://ticket.example/"
@@ -135,7 +135,7 @@ def test_a_kill_at_any_point_leaves_no_half_document(
 ) -> None:
     code = f"""
 from pathlib import Path
-from app.tickets.document import store
+from app.tickets.paper.document import store
 store(Path({str(tmp_path)!r}), "user-1", b"raw", b"view")
 """
     env = {**os.environ, "HOLDFAST_FAILPOINT": f"{point}:kill"}
@@ -158,8 +158,8 @@ def test_without_the_codes_extra_a_picture_counts_unread() -> None:
     code = """
 import sys
 sys.modules["zxingcpp"] = None
-from app.tickets import codes
-from app.tickets.page import Page
+from app.tickets.paper import codes
+from app.tickets.paper.page import Page
 page = Page("https://t.example/", b"<img src='data:image/png;base64," + b"A" * 800 + b"'>")
 found = codes.find_code(page, {})
 assert not codes.can_read()

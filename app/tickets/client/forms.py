@@ -8,7 +8,7 @@ from urllib.parse import quote_plus, urlsplit, urlunsplit
 import msgspec
 from selectolax.lexbor import LexborNode
 
-from app.tickets.page import Page, attribute, resolve, squeeze
+from app.tickets.paper.page import Page, attribute, resolve, squeeze
 
 _SUBMITS: Final = frozenset({"submit", "image"})
 _TEXTUAL: Final = frozenset({"text", "email", "search", "tel", "url"})

@@ -10,11 +10,11 @@ from app.core.errors import Conflict
 from app.core.secret import SecretStr
 from app.demo.portal import scenario
 from app.demo.portal.serve import Portal, running_portal
-from app.tickets.client import fetch
-from app.tickets.driver import Credential, FetchResult, Policy
+from app.tickets.client.driver import Credential, FetchResult, Policy
+from app.tickets.client.http import fetch
 from app.tickets.outcomes import Fault, Outcome
+from app.tickets.paper.validate import Rules, Status, Validation, validate
 from app.tickets.profiles import PRESETS
-from app.tickets.validate import Rules, Status, Validation, validate
 from db import clock
 
 pytestmark = pytest.mark.anyio

@@ -4,11 +4,11 @@ from datetime import date
 import pytest
 import segno
 
-from app.tickets import codes
-from app.tickets.codes import find_code, picture_size, read_code
 from app.tickets.outcomes import Outcome
-from app.tickets.page import Asset, Page
-from app.tickets.validate import (
+from app.tickets.paper import codes
+from app.tickets.paper.codes import find_code, picture_size, read_code
+from app.tickets.paper.page import Asset, Page
+from app.tickets.paper.validate import (
     Rules,
     Status,
     Validation,
