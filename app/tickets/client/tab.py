@@ -19,6 +19,8 @@ QUIET_MS: Final = 500
 EXPORT_MS: Final = 10_000
 MOST_ASKED: Final = 5
 _HEAVY: Final = frozenset({"image", "font", "media"})
+_INERT: Final = """() => document.readyState === 'complete'
+  && !document.querySelector('script, meta[http-equiv], [onload], iframe, object, embed')"""
 _ASSETS: Final = frozenset({"image", "stylesheet", "font"})
 
 
@@ -37,12 +39,17 @@ class Watched:
         self._secret = secret
         self._began: dict[Any, float] = {}
         self._last: Response | None = None
+        self._going: set[Request] = set()
+        self._moves = 0
         self._assets: list[Response] = []
 
     async def tab(self, context: "BrowserContext") -> "Tab":
         """A fresh tab that is watched."""
         await context.route("**/*", self._let_through)
         tab = await context.new_page()
+        tab.on("request", self._leaves)
+        tab.on("requestfinished", self._arrived)
+        tab.on("requestfailed", self._arrived)
         tab.on("response", self._heard)
         return tab
 
@@ -60,10 +67,12 @@ class Watched:
             raise
 
     async def look(self, tab: "Tab") -> Page:
-        """The page once it is loaded and quiet."""
-        await tab.wait_for_load_state("load")
-        await tab.wait_for_timeout(QUIET_MS)
-        await tab.wait_for_load_state("load")
+        """The page once it is loaded, quiet, and not about to become another by its own script."""
+        try:
+            async with asyncio.timeout(self.policy.request_s):
+                await self._settled(tab)
+        except TimeoutError:
+            raise Fault(Outcome.TIMEOUT) from None
         if self.refused:
             raise Fault(Outcome.FORBIDDEN_HOST, host=self.refused)
         raw = (await _source(tab)).encode("utf-8", "replace")
@@ -75,6 +84,14 @@ class Watched:
         status = response.status if response else 200
         kept = {**headers, "content-type": f"{kind}; charset=utf-8"}
         return Page(tab.url, raw, status=status, headers=kept)
+
+    async def _settled(self, tab: "Tab") -> None:
+        moves = -1
+        while moves != self._moves or self._going:
+            moves = self._moves
+            await tab.wait_for_load_state("load")
+            if self._going or not await _is_inert(tab):
+                await tab.wait_for_timeout(QUIET_MS)
 
     async def read_assets(self, page: Page) -> dict[str, Asset]:
         """The pictures and styles the page loaded, within the bounds of the run."""
@@ -135,6 +152,15 @@ class Watched:
         fields = parse_qsl(sent.decode("utf-8", "replace"), keep_blank_values=True)
         return secret.encode() in sent or any(value == secret for _name, value in fields)
 
+    def _leaves(self, request: "Request") -> None:
+        """A document is on its way: what is on the screen now is not what will be judged."""
+        if request.is_navigation_request() and request.frame.parent_frame is None:
+            self._going.add(request)
+            self._moves += 1
+
+    def _arrived(self, request: "Request") -> None:
+        self._going.discard(request)
+
     def _heard(self, response: "Response") -> None:
         request = response.request
         if request.resource_type in _ASSETS:
@@ -149,6 +175,14 @@ class Watched:
         kind = "redirect" if 300 <= response.status < 400 else "page"
         host = host_port(url)
         self.steps.append(Step(kind, request.method, host, path[:200], response.status, took))
+
+
+async def _is_inert(tab: "Tab") -> bool:
+    """Whether nothing on the page can change it, so that there is nothing to wait for."""
+    try:
+        return bool(await tab.evaluate(_INERT))
+    except Exception:  # it is just being left
+        return False
 
 
 async def _source(tab: "Tab") -> str:
