@@ -61,6 +61,7 @@ class Domain:
     api: tuple[type[Controller], ...] = ()
     on_account_closed: OnAccountClosed | None = None
     export_account: ExportAccount | None = None
+    on_start: Callable[[], Awaitable[None]] | None = None
     on_stop: Callable[[], Awaitable[None]] | None = None
     find: FindRows | None = None
 
@@ -125,6 +126,7 @@ DOMAINS = (
         tables=tickets_tables.TABLES,
         area=describe,
         on_account_closed=retention.on_account_closed,
+        on_start=retention.clear_left_over,
         on_stop=chromium.close,
         export_account=retention.export_account,
         nav=(

@@ -47,6 +47,7 @@ POINTS = (
     ("ticket_before_commit", 2),
     ("ticket_committed", 1),
     ("ticket_committed", 2),
+    ("ticket_replaced", 1),
     ("ticket_fault_recorded", 1),
     ("queue_after_claim", 1),
     ("queue_before_finish", 1),
@@ -88,7 +89,9 @@ def die_at(
         outside.scenario("error_500", user=f"uk{number:06}", times=1, at="ticket")
     server.start(HOLDFAST_FAILPOINT=f"{point}:{passage}:kill")
     with suppress(httpx.TransportError):  # it may die before the answer is out
-        for _ in range(passage):
+        for _ in range(2):  # the second run replaces the ticket of the first
+            if not server.alive:
+                break
             sent = posts(outside, number)
             order(server, number)
             until(lambda: not server.alive or is_drained(server.data_dir), f"{point} or an end")
