@@ -4,7 +4,7 @@ import hashlib
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -30,9 +30,14 @@ _STAMPS: Final = (
     *("erzeugt", "загружено", "обновлено", "cargado", "cargada", "actualizado", "actualizada"),
 )
 _CUT: Final = regex.compile(rf"{_TIME}|{_HEX}", regex.I)
-# Cheap tests first: most lines of a large page hold neither a clock nor a token.
-_CLOCKED: Final = re.compile(r"\d:[0-5]\d")
-_LONG: Final = re.compile(r"[0-9A-Fa-f]{16}|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-")
+# Most lines of a large page hold neither clock nor token nor stamp. Those that may are found in the
+# page's bytes as a whole: hexadecimal digits all become `x`, so that a token is a plain search.
+_CLOCKED: Final = re.compile(rb":[0-5]\d")
+_AS_X: Final = bytes(
+    ord("x") if chr(n) in "0123456789abcdef" else n if chr(n) in "-\n" else ord(" ")
+    for n in range(256)
+)
+_TOKENS: Final = (b"x" * 16, b"xxxxxxxx-xxxx-")
 _DATED: Final = regex.compile(
     r"\d{1,2}\.\s?\d{1,2}\.\s?\d{2,4}|\d{4}-\d\d-\d\d|(?:"
     + "|".join(name for names in words.MONTHS for name in names)
@@ -100,11 +105,33 @@ def canonical(
 
 def steady(lines: Iterable[str], volatile: frozenset[str] = frozenset()) -> list[str]:
     """The lines without clocks, load stamps, random tokens and learned shapes."""
-    lines = list(lines)
-    whole = "\n".join(lines).lower()
-    stamps = [stamp for stamp in _STAMPS if stamp in whole]  # most pages hold two or three
-    kept = (_steady(line, stamps) for line in lines)
+    kept = list(lines)
+    for number, stamps in _suspects(kept).items():
+        kept[number] = _steady(kept[number], stamped=stamps)
     return [line for line in kept if line and (not volatile or shape(line) not in volatile)]
+
+
+def _suspects(lines: Sequence[str]) -> dict[int, bool]:
+    """The numbers of the lines that may hold a clock or a token, and whether they hold a stamp."""
+    whole = "\n".join(lines).lower().encode("utf-8", "replace")
+    marked = whole.translate(_AS_X)
+    spots = [(match.start(), False) for match in _CLOCKED.finditer(whole)]
+    spots += [(at, False) for token in _TOKENS for at in _places(marked, token)]
+    spots += [(at, True) for stamp in _STAMPS for at in _places(whole, stamp.encode())]
+    found: dict[int, bool] = {}
+    number = begin = 0
+    for at, stamped in sorted(spots):
+        number += whole.count(b"\n", begin, at)
+        begin = at
+        found[number] = stamped or found.get(number, False)
+    return found
+
+
+def _places(whole: bytes, part: bytes) -> Iterator[int]:
+    at = whole.find(part)
+    while at >= 0:
+        yield at
+        at = whole.find(part, at + len(part))
 
 
 def version_of(lines: Iterable[str]) -> str:
@@ -125,11 +152,9 @@ def shape(line: str) -> str:
     return line if _DATED.search(line) else _DIGITS.sub("#", line)
 
 
-def _steady(line: str, stamps: Sequence[str]) -> str:
+def _steady(line: str, *, stamped: bool) -> str:
     """The line, or what lasts of it; empty if it is a stamp, a clock or a token."""
-    low = line.lower()
-    stamped = any(stamp in low for stamp in stamps)
-    if not stamped and not ((_CLOCKED.search(line) or _LONG.search(line)) and _CUT.search(line)):
+    if not stamped and not _CUT.search(line):
         return line
     if not stamped and _DATED.search(line) and _VALIDITY.search(line):
         # "valid from 01.04.2026, 00:00": the day is news, the hour is not

@@ -26,13 +26,15 @@ _UNSEEN: Final = (
     *("script", "style", "noscript", "template", "iframe", "object", "embed", "noembed"),
     *("noframes", "xmp", "plaintext"),
 )
+# Written as a tree of letters: an alternation of whole names is tried name by name at every tag.
 _INLINE: Final = (
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark q rp rt ruby"
-    " s samp small span strike strong sub sup time tt u var wbr"
+    "a(?:bbr|cronym)?|b(?:d[io]|ig)?|c(?:ite|ode)|d(?:ata|el|fn)|em|font|i(?:ns)?|kbd|label|mark|q"
+    "|r(?:[pt]|uby)|s(?:amp|mall|pan|trike|trong|u[bp])?|t(?:ime|t)|u|var|wbr"
 )
-_BREAKS: Final = {f"{mark}{name}": "" for name in _INLINE.split() for mark in ("", "/")}
+_REST: Final = r"""[^>"]*(?:"[^"]*"[^>"]*)*>"""
 _COMMENTS: Final = re.compile(r"<!--.*?-->|<!doctype[^>]*>", re.S | re.I)
-_TAGS: Final = re.compile(r"""<(/?[a-zA-Z][^\s/>]*)[^>"]*(?:"[^"]*"[^>"]*)*>""")
+_WITHIN: Final = re.compile(rf"</?(?:{_INLINE})(?:\s{_REST}|>)")
+_TAGS: Final = re.compile(rf"</?[a-zA-Z]{_REST}")
 
 
 class Asset(msgspec.Struct, frozen=True):
@@ -114,11 +116,14 @@ class Page:
         # The parser's own output: quotes in attributes and signs in text are escaped, so that one
         # pattern can tell tags from words.
         source = _COMMENTS.sub("", tree.html or "").replace("\n", " ")
-        parts = _TAGS.split(source)
-        parts[1::2] = [_BREAKS.get(tag, "\n") for tag in parts[1::2]]
-        text = unicodedata.normalize("NFC", html.unescape("".join(parts)))
-        squeezed = (" ".join(line.split()) for line in text.split("\n"))
-        return [line for line in squeezed if line]
+        broken = _TAGS.sub("\n", _WITHIN.sub("", source))
+        text = unicodedata.normalize("NFC", html.unescape(broken))
+        return [" ".join(line) for line in map(str.split, text.split("\n")) if line]
+
+    @cached_property
+    def words(self) -> str:
+        """The same as one text."""
+        return "\n".join(self.lines)
 
     def has(self, selector: str) -> bool:
         """Whether any element matches."""

@@ -15,14 +15,18 @@ from app.tickets.outcomes import Outcome
 from app.tickets.paper import codes
 from app.tickets.paper.codes import Code
 from app.tickets.paper.dates import Validity, validity
+from app.tickets.paper.labels import Labels
 from app.tickets.paper.page import Asset, Page, host_port
 
 RAW_BYTES: Final = (2 * 1024, 5 * 1024 * 1024)
 TEXT_SIGNS: Final = (80, 200_000)
 LONGEST_DAYS: Final = 400
-_LONGEST_VALUE: Final = 80
 # Bounded and anchored: a page may hold one word of 200 000 signs.
 _EMAIL: Final = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,9}")
+# Combining marks, by their blocks: the accents that decomposing leaves beside Latin and Cyrillic.
+_MARKS: Final = re.compile(
+    "[\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
 _UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 
@@ -94,13 +98,13 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
 
 def validate(page: Page, rules: Rules, assets: Mapping[str, Asset] | None = None) -> Validation:
     """All checks but V8, which needs the other users' tickets: `with_owner` adds it."""
-    lines = page.lines
-    text = "\n".join(lines)
+    lines, text = page.lines, page.words
     code = codes.find_code(page, assets or {}, drawn=rules.drawn)
     span = validity(text)
-    holder = labelled(lines, words.HOLDER)
+    named = Labels(lines)
+    holder = named.value(words.HOLDER)
     checks = [
-        *_page_checks(page, lines, rules),
+        *_page_checks(page, text, rules),
         _dates_check(span, rules.today),
         _holder_check(text, rules.holder_name, holder),
         Check("V7", code is not None, _code_detail(code)),
@@ -109,7 +113,7 @@ def validate(page: Page, rules: Rules, assets: Mapping[str, Asset] | None = None
     if old is not None and span.valid_to is not None:
         checks.append(Check("V9", span.valid_to >= old, "" if span.valid_to >= old else "older"))
     past = span.valid_to is not None and span.valid_to < rules.today - timedelta(days=1)
-    number = labelled(lines, words.NUMBER)
+    number = named.value(words.NUMBER)
     return Validation(
         checks=tuple(checks),
         valid_from=span.valid_from,
@@ -117,13 +121,13 @@ def validate(page: Page, rules: Rules, assets: Mapping[str, Asset] | None = None
         holder_name=holder or rules.holder_name,
         ticket_number=number,
         product=_marker(text, rules.markers),
-        issued=labelled(lines, words.ISSUED),
-        region=labelled(lines, words.REGION),
+        issued=named.value(words.ISSUED),
+        region=named.value(words.REGION),
         code=code,
         warnings=("last_month",) * past
         + ("older",) * any(c.rule == "V9" and not c.ok for c in checks),
         needs_javascript=code is None and not rules.drawn and page.has("script"),
-        personal=_personal(text, holder, number, labelled(lines, words.BIRTH)),
+        personal=_personal(lines, holder, number, named.value(words.BIRTH)),
     )
 
 
@@ -139,7 +143,7 @@ def with_owner(validation: Validation, *, seen_with_other: bool) -> Validation:
 
 def page_holds(page: Page, markers: Iterable[str]) -> bool:
     """Whether the page itself (V1 to V4, host aside) may be a ticket."""
-    text = "\n".join(page.lines)
+    text = page.words
     return (
         page.status == 200
         and RAW_BYTES[0] <= len(page.raw) <= RAW_BYTES[1]
@@ -151,7 +155,7 @@ def page_holds(page: Page, markers: Iterable[str]) -> bool:
 
 def has_ticket_parts(page: Page) -> bool:
     """Whether the page shows what only a ticket has: a code picture or days of validity."""
-    span = validity("\n".join(page.lines))
+    span = validity(page.words)
     return span != Validity() or codes.find_code(page, {}) is not None
 
 
@@ -162,8 +166,7 @@ def same_host(url: str, portal_url: str) -> bool:
 
 def fold(text: str) -> str:
     """For comparing names: no case, no accents, ß as ss."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(sign for sign in plain if not unicodedata.combining(sign))
+    return _MARKS.sub("", unicodedata.normalize("NFKD", text.casefold()))
 
 
 def holds_name(text: str, name: str) -> bool:
@@ -178,23 +181,7 @@ def holds_name(text: str, name: str) -> bool:
     )
 
 
-def labelled(lines: Sequence[str], labels: Iterable[str]) -> str:
-    """The value behind a label: after its colon, or the line after one with the label alone."""
-    wanted = set(labels)
-    for index, line in enumerate(lines):
-        head, colon, rest = line.partition(":")
-        if head.strip().casefold() not in wanted:
-            continue
-        value = rest.strip()
-        if not value and index + 1 < len(lines):
-            value = lines[index + 1]
-        if (colon or value) and value and len(value) <= _LONGEST_VALUE and not value.endswith(":"):
-            return value
-    return ""
-
-
-def _page_checks(page: Page, lines: Sequence[str], rules: Rules) -> list[Check]:
-    text = "\n".join(lines)
+def _page_checks(page: Page, text: str, rules: Rules) -> list[Check]:
     sized = RAW_BYTES[0] <= len(page.raw) <= RAW_BYTES[1]
     worded = TEXT_SIGNS[0] <= len(text) <= TEXT_SIGNS[1]
     at_home = page.is_html and page.status == 200 and same_host(page.url, rules.portal_url)
@@ -210,9 +197,8 @@ def _page_checks(page: Page, lines: Sequence[str], rules: Rules) -> list[Check]:
 
 def _foreign_parts(page: Page, text: str) -> str:
     """The first thing on the page that no ticket has; empty if there is none."""
-    for name, selector in _FOREIGN.items():
-        if page.has(selector):
-            return name
+    if page.has(", ".join(_FOREIGN.values())):  # one walk over a large page instead of many
+        return next(name for name, selector in _FOREIGN.items() if page.has(selector))
     heads = " ".join(node.text(deep=True) for node in page.tree.css("title, h1, h2")).casefold()
     small = len(text) < 5_000
     return "maintenance" if small and any(word in heads for word in words.MAINTENANCE) else ""
@@ -249,8 +235,9 @@ def _code_detail(code: Code | None) -> str:
     return code.format or ("not_readable" if codes.can_read() else "not_read")
 
 
-def _personal(text: str, holder: str, number: str, born: str) -> tuple[str, ...]:
-    return tuple(filter(None, (holder, number, born, *_EMAIL.findall(text))))
+def _personal(lines: Sequence[str], holder: str, number: str, born: str) -> tuple[str, ...]:
+    mails = [mail for line in lines if "@" in line for mail in _EMAIL.findall(line)]
+    return tuple(filter(None, (holder, number, born, *mails)))
 
 
 _FOREIGN: Final = {

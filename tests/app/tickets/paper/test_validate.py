@@ -7,6 +7,7 @@ import segno
 from app.tickets.outcomes import Outcome
 from app.tickets.paper import codes
 from app.tickets.paper.codes import find_code, picture_size, read_code
+from app.tickets.paper.labels import Labels
 from app.tickets.paper.page import Asset, Page
 from app.tickets.paper.validate import (
     Rules,
@@ -14,7 +15,6 @@ from app.tickets.paper.validate import (
     Validation,
     fold,
     holds_name,
-    labelled,
     validate,
     with_owner,
 )
@@ -260,10 +260,10 @@ def test_broken_and_huge_pictures_are_passed_over() -> None:
 
 def test_a_label_gives_what_follows_it() -> None:
     lines = ["Name: Ada", "Region:", "Nordhessen", "Nummer", "17", "Inhaber", "x" * 90]
-    assert labelled(lines, {"name"}) == "Ada"
-    assert labelled(lines, {"region"}) == "Nordhessen"
-    assert labelled(lines, {"nummer"}) == "17"
-    assert labelled(lines, {"inhaber"}) == ""
+    assert Labels(lines).value({"name"}) == "Ada"
+    assert Labels(lines).value({"region"}) == "Nordhessen"
+    assert Labels(lines).value({"nummer"}) == "17"
+    assert Labels(lines).value({"inhaber"}) == ""
 
 
 def test_the_birth_date_is_told_apart_for_the_base_only() -> None:
