@@ -31,11 +31,11 @@ from tests.serving import (
 )
 
 SEED = 20261120
-KILLS, HITS, LANES = 18, 12, 3
+KILLS, HITS, LANES = 15, 10, 3
 ANSWER_S = 0.18  # a first run asks eleven answers of the portal: 2 s in all
 RUN_S = 2.0
 
-LIVES = 6
+LIVES = 4
 Place = tuple[int, str, int]  # whose run dies, where, and in which passage
 
 # Where a run can die, and in which of its passages. The second is a run that replaces a ticket.
