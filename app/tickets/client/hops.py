@@ -23,6 +23,8 @@ ACCEPT: Final = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8
 FORM: Final = "application/x-www-form-urlencoded"
 LONGEST_WAIT_S: Final = 6 * 3600
 DEFAULT_WAIT_S: Final = 15 * 60
+# What a proxy answers for itself: tinyproxy says 401 to a wrong login. The portal asks by a form.
+PROXY_ASKS: Final = frozenset({401, 407})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -73,6 +75,8 @@ class Hops:
             self._check(submission.url)
             request = self._request(submission, referer)
             response, raw = await self._recorded(request)
+            if self.policy.proxy_url and response.status_code in PROXY_ASKS:
+                raise Fault(Outcome.PROXY_ERROR, "the proxy refused its login")
             location = response.headers.get("location", "")
             if response.status_code not in _REDIRECTS or not location:
                 return Page(

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 from app.core.secret import SecretStr
 from app.tickets.client import chromium
 from app.tickets.client.driver import Policy
+from app.tickets.client.hops import PROXY_ASKS
 from app.tickets.outcomes import Fault, Outcome, Step
 from app.tickets.paper.page import Asset, Page, host_port, resolve
 
@@ -82,6 +83,8 @@ class Watched:
         headers = await response.all_headers() if response else {}
         kind = headers.get("content-type", "text/html").partition(";")[0].strip()
         status = response.status if response else 200
+        if self.policy.proxy_url and status in PROXY_ASKS:
+            raise Fault(Outcome.PROXY_ERROR, "the proxy refused its login")
         kept = {**headers, "content-type": f"{kind}; charset=utf-8"}
         return Page(tab.url, raw, status=status, headers=kept)
 
