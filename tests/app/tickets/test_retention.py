@@ -35,6 +35,7 @@ async def test_a_closed_account_leaves_no_portal_login_behind(desk: Desk) -> Non
     assert (await desk.job())["state"] == "cancelled"
 
 
+@pytest.mark.feature("T-06")
 async def test_a_sealed_password_cannot_be_moved_to_another_row(desk: Desk) -> None:
     one, two = await desk.student(1), await desk.student(2)
     sealed = await DB.value(
