@@ -223,10 +223,11 @@ async def _rush() -> list[Row]:
 
 
 def _text() -> list[Row]:
-    """A page of 1 MiB: a table of prose lines, a date in one of twenty."""
-    prose = "<tr><td>Zone {n}</td><td>Mit dem Ticket fahren Sie in <b>allen</b> Bussen.</td></tr>\n"
-    dated = "<tr><td>Fahrplan</td><td>Neu seit 13.12.2026, Linie {n}</td></tr>\n"
-    lines = [(dated if n % 20 == 0 else prose).format(n=n) for n in range(20_000)]
+    """A page of 1 MiB: a table of prose, 8,000 elements, a date in one row of twenty."""
+    said = "Mit dem Ticket fahren Sie in allen Bussen, Trams und Regiozügen. " * 6
+    prose = f"<tr><td>Zone {{n}}</td><td>{said}</td></tr>\n"
+    dated = f"<tr><td>Fahrplan</td><td>Neu seit 13.12.2026, Linie {{n}}. {said}</td></tr>\n"
+    lines = [(dated if n % 20 == 0 else prose).format(n=n) for n in range(3_000)]
     head = "<h1>NVV-Semesterticket</h1><p>Name: Test Person</p><p>Gültig von 01.11.2026 bis"
     body = f"{head} 30.11.2026</p><table>{''.join(lines)}"[: 1 << 20]
     raw = f"<html><body>{body}</body></html>".encode()
