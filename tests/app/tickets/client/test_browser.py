@@ -117,6 +117,7 @@ async def test_auto_asks_a_browser_only_for_a_page_drawn_by_script(portal: Porta
     assert checked(portal, drawn) is Status.VALID
 
 
+@pytest.mark.feature("T-09")
 async def test_one_browser_is_kept_and_a_context_is_not(portal: Portal) -> None:
     await go(portal)
     first = chromium.keeper()._browser

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,8 +76,11 @@ async def socks4(seen: list[str]) -> AsyncIterator[str]:
                 writer.write(part)
                 await writer.drain()
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls.add(asyncio.current_task())
         with suppress(OSError, asyncio.IncompleteReadError):
             head = await reader.readexactly(8)
             await reader.readuntil(b"\0")
@@ -87,9 +91,13 @@ async def socks4(seen: list[str]) -> AsyncIterator[str]:
             writer.write(b"\0\x5a" + head[2:])
             await asyncio.gather(pipe(reader, beyond[1]), pipe(beyond[0], writer))
 
+    calls: set[Any] = set()
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await chromium.close()  # whoever called hangs up, so that every call ends
+        if calls:
+            await asyncio.wait(calls, timeout=10)
 
 
 async def through(
@@ -168,7 +176,6 @@ async def test_a_browser_goes_through_each_kind_of_proxy(desk: Desk, tmp_path: P
             url: await through(desk, url, driver="browser", **login)
             for url, login in ((f"http://{tiny}", bad), (f"socks5://{socks}", good))
         }
-    await chromium.close()
     assert found == dict.fromkeys(found, "new")
     assert refused == dict.fromkeys(refused, "proxy_error")
     assert desk.posts() == len(found)
