@@ -75,6 +75,11 @@ class State:
                 self.lock.wait(1.0)
             return None
 
+    def over(self) -> bool:
+        """Whether there is nothing left to take."""
+        with self.lock:
+            return self.stopping or all(s.full or s.taken for s in self.segments)
+
     def give_back(self, segment: Segment) -> None:
         """Nobody works on it any more."""
         with self.lock:

@@ -157,14 +157,14 @@ async def _pass(
     members = [member for member in members if member.filename in wanted]
     done = await asyncio.to_thread(landing.finished, version.id, parts)
     todo = [member for member in members if member.filename not in done]
-    connections = await _connections()
+    connections = int(await settings.get("connections"))
     ranges = [(0, size)] if whole else [(m.offset, m.end) for m in todo]
     known = await records.load_segments(version.id)
     lost = await asyncio.to_thread(landing.is_lost, version.id)
     if todo and lost:
         for segment in known:
             segment.done, segment.crc32 = 0, 0
-    segments = pieces.plan(known, ranges, size, pieces.piece_size(size, connections))
+    segments = pieces.plan(known, ranges, size, connections)
     missing = sum(s.length - s.done for s in segments)
     unpacked = sum(member.size for member in todo) or (size if whole else 0)
     folder = landing.open_folder(version.id)
@@ -196,12 +196,6 @@ async def _pass(
             await engine.fetch(plan, source, save=teller.save, tell=teller.tell, check=ctx.check)
     await afailpoint("firmware_fetched")
     return tight
-
-
-async def _connections() -> int:
-    """The share of one download: the number is for the whole instance."""
-    running = await DB.value("SELECT count(*) FROM firmware WHERE state = 'downloading'")
-    return max(1, int(await settings.get("connections")) // max(1, int(running)))
 
 
 def _start_over(segments: list[Segment], ranges: list[tuple[int, int]]) -> None:
