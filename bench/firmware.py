@@ -66,11 +66,15 @@ def _free_link(given: dict[str, str], disk: str, server: int) -> list[Row]:
     with Contestant("bench.firmware_sides", "watched", told) as side:
         side.run("run")
         memory, late = side.run("memory_mib"), side.run("late_p99_ms")
+        steps = {name: side.run(f"cpu_{name}") for name in ("receive", "unpack", "md5")}
     with Contestant("bench.firmware_sides", "holdfast", on_disk) as side:
         synced = side.run("run")
     rows = [
         _ratio("one pass against MD5 alone", seconds, "md5", target=1.5),
         _possible(cpu),
+        Row(name="  of it: receive, CRC, decrypt, write", value=steps["receive"], unit="CPU s"),
+        Row(name="  of it: read, inflate, CRC, write", value=steps["unpack"], unit="CPU s"),
+        Row(name="  of it: MD5", value=steps["md5"], unit="CPU s"),
         Row(name="unpacked bytes", value=unpacked / 1e9, unit="GB"),
         Row(name="the same on the disk, every byte synced", value=synced, unit="s"),
         _under("memory above idle", memory, "MiB", 150),

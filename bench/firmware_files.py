@@ -1,6 +1,7 @@
 """Contestants that serve a finished file: the program's own file answer, and nginx beside it."""
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 BUFFER = 1024 * 1024
-NGINX = """
+NGINX = """%(user)s
 worker_processes 1; daemon off; error_log stderr crit; pid %(folder)s/pid;
 events { worker_connections 64; }
 http {
@@ -37,6 +38,8 @@ def read_all(port: int, name: str) -> float:
         peer.sendall(f"GET /{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         while got := peer.recv_into(buffer):
             count += got
+    if count < BUFFER:
+        raise RuntimeError(f"{name} was not sent")
     return count / (time.perf_counter() - began)
 
 
@@ -73,7 +76,9 @@ def nginx(root: Path) -> Iterator[int]:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "nginx.conf"
-        config.write_text(NGINX % {"folder": folder, "port": port, "root": root})
+        # its workers would be nobody, who may not read the folder
+        user = "user root;" if os.geteuid() == 0 else ""
+        config.write_text(NGINX % {"user": user, "folder": folder, "port": port, "root": root})
         command = [str(nginx_path()), "-c", str(config)]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:  # noqa: S603
             try:

@@ -5,8 +5,10 @@ nothing else. `origin`: nanosamfw's order of steps with its libraries (requests,
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import os
 import resource
 import shutil
 import sys
@@ -38,6 +40,7 @@ class Watch:
         self.idle = rss_bytes()
         self.peak = self.idle
         self.late: list[float] = []
+        self.cpu: dict[tuple[str, int], float] = {}  # seconds by the thread's name and number
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
@@ -45,6 +48,12 @@ class Watch:
     def _sample(self) -> None:
         while not self._over.wait(0.02):
             self.peak = max(self.peak, rss_bytes())
+            for thread in threading.enumerate():
+                with contextlib.suppress(OSError):
+                    stat = Path(f"/proc/self/task/{thread.native_id}/stat").read_text()
+                    words = stat.rpartition(")")[2].split()
+                    spent = (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+                    self.cpu[thread.name, thread.native_id or 0] = spent
 
     async def loop(self) -> None:
         while not self._over.is_set():
@@ -55,7 +64,16 @@ class Watch:
     def stop(self) -> dict[str, float]:
         self._over.set()
         late = sorted(self.late) or [0.0]
+        steps = {
+            "cpu_receive": "firmware",
+            "cpu_unpack": "firmware-unpack",
+            "cpu_md5": "firmware-md5",
+        }
         return {
+            **{
+                step: sum(spent for (name, _id), spent in self.cpu.items() if name == thread)
+                for step, thread in steps.items()
+            },
             "memory_mib": (self.peak - self.idle) / MIB,
             "late_p99_ms": 1000 * late[int(0.99 * (len(late) - 1))],
         }
@@ -155,6 +173,7 @@ def one_pass(url: str, home: Path, *, watched: bool = False) -> dict[str, Callab
         return lambda: told[name]
 
     names = ("after_last_byte", "cpu", "memory_mib", "late_p99_ms")
+    names += ("cpu_receive", "cpu_unpack", "cpu_md5")
     return {"run": lambda: asyncio.run(run()), **{name: case(name) for name in names}}
 
 

@@ -83,9 +83,11 @@ class Receiver:
             self._state.pause(delay_s)
             going_on = True
             while going_on and self._share.take(self._state.over):
+                self._state.connected(1)
                 try:
                     going_on = self._next()
                 finally:
+                    self._state.connected(-1)
                     self._share.give()
         except BaseException as error:  # the task that waits for us must hear of everything
             self._state.fail(error)

@@ -51,6 +51,7 @@ class State:
         self.total = sum(segment.length for segment in segments)
         self.received = 0
         self.alive = 0
+        self.connections = 0  # of the alive, those that hold a line
         self.allowed = 0  # connections that have not been shed
         self.alone = False  # one connection reads the whole file, the others wait
         self.reconnects = 0
@@ -149,6 +150,11 @@ class State:
             self.alive += 1
             self.allowed += 1
 
+    def connected(self, count: int) -> None:
+        """So many more connections are held."""
+        with self.lock:
+            self.connections += count
+
     def ended(self) -> None:
         """A receiver has ended."""
         with self.lock:
@@ -193,7 +199,7 @@ class State:
                 done=sum(segment.done for segment in self.segments),
                 total=self.total,
                 rate=(self.received - before) / span if span > 0 and then else 0.0,
-                connections=self.alive,
+                connections=self.connections,
                 reconnects=self.reconnects,
                 member=self.member,
             )

@@ -23,7 +23,7 @@ from app.firmware.pipeline.segments import Segment
 from app.firmware.pipeline.source import Remote
 from app.firmware.pipeline.state import Figures, Options
 from app.firmware.pipeline.unpack import Checked
-from app.firmware.service import landing, records, resolving, wishes
+from app.firmware.service import landing, records, resolving, upkeep, wishes
 from app.firmware.service.figures import BOARD
 from app.firmware.service.records import Part, Version
 from db import clock
@@ -169,6 +169,7 @@ async def _pass(
     unpacked = sum(member.size for member in todo) or (size if whole else 0)
     folder = landing.open_folder(version.id)
     min_free = int(await settings.get("min_free_mib")) * MIB
+    await upkeep.make_room(missing + unpacked + min_free)
     room = disk.room_for(
         version.id, records.home(), packed=missing, unpacked=unpacked, min_free=min_free
     )
