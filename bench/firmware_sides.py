@@ -172,8 +172,8 @@ def one_pass(url: str, home: Path, *, watched: bool = False) -> dict[str, Callab
     def case(name: str) -> Callable[[], float]:
         return lambda: told[name]
 
-    names = ("after_last_byte", "cpu", "memory_mib", "late_p99_ms")
-    names += ("cpu_receive", "cpu_unpack", "cpu_md5")
+    names = ["after_last_byte", "cpu", "memory_mib", "late_p99_ms"]
+    names += ["cpu_receive", "cpu_unpack", "cpu_md5"]
     return {"run": lambda: asyncio.run(run()), **{name: case(name) for name in names}}
 
 

@@ -165,10 +165,8 @@ def _checks(found: Card) -> list[dict[str, str]]:
         {
             "look": "planned",
             "word": _("MD5 of the encrypted file"),
-            "text": _(
-                "%(md5)s, sent by Samsung's server, not computed here", md5=version.content_md5
-            )
-            if version.content_md5
+            "text": _("%(md5)s, sent by Samsung's server, not computed here", md5=sent)
+            if sent
             else _("not provided"),
         },
         {

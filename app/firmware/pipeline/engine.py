@@ -104,8 +104,8 @@ class _Round:
         self._moved = asyncio.Event()
         self._fd = fd
         self._kept = kept
-        self.state = State(plan.segments, self._stir)
         options = plan.options
+        self.state = State(plan.segments, self._stir, options)
         missing = sum(not segment.full for segment in plan.segments)
         count = min(options.connections, missing)
         self._receivers = [

@@ -43,6 +43,7 @@ def plan(
     connections: int,
     *,
     smallest: int = SMALLEST,
+    largest: int = LARGEST,
 ) -> list[Segment]:
     """`known` and what must be added to cover `ranges` (start, end), in file order.
 
@@ -56,7 +57,7 @@ def plan(
     for start, end in gaps:
         at = start
         while at < end:
-            piece = min(LARGEST, max(smallest, left // (2 * max(connections, 1))))
+            piece = min(largest, max(smallest, left // (2 * max(connections, 1))))
             stop = min(at + piece // BLOCK * BLOCK, end)
             found.append(Segment(start=at, length=stop - at))
             left -= stop - at
@@ -91,15 +92,22 @@ def reach(segments: Sequence[Segment], position: int) -> int:
     return at
 
 
-def next_open(segments: Sequence[Segment]) -> Segment | None:
-    """The lowest segment nobody works on, unless it lies too far ahead of the lowest open one."""
+def next_open(
+    segments: Sequence[Segment], behind: int | None = None, ahead: int = AHEAD
+) -> Segment | None:
+    """The lowest segment nobody works on, unless it lies too far ahead.
+
+    Ahead of the lowest open one; where room is short, of `behind`: what is unpacked by now.
+    """
     first: Segment | None = None
     for segment in segments:
         if segment.full:
             continue
         first = first or segment
         if not segment.taken:
-            return segment if segment.start - first.start < AHEAD else None
+            base = first.start if behind is None else min(behind, first.start)
+            near = segment is first or segment.start - base < ahead
+            return segment if near else None
     return None
 
 

@@ -22,6 +22,7 @@ OUT = 512 * 1024
 LARGE = 8 * 1024 * 1024
 FOOTER = 512
 WRITE_OUT = 8 * 1024 * 1024
+PUNCH = 1024 * 1024
 _INFLATE: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # its stub says a value
 
 
@@ -219,12 +220,13 @@ class Follower:
         return os.pread(self._part_fd, count, at)
 
     def _punch(self, before: int, least: int = 0) -> None:
-        """Give back what is unpacked, in steps of 4 MiB."""
+        """Give back what is unpacked, in steps of 1 MiB."""
         start = max(self._punched, least)
-        stop = before // WRITE_OUT * WRITE_OUT
-        if stop - start >= WRITE_OUT:
+        stop = before // PUNCH * PUNCH
+        if stop - start >= PUNCH:
             disk.punch(self._part_fd, start, stop - start)
             self._punched = stop
+            self._state.let_go(stop)
 
 
 def _keep_heap() -> None:

@@ -173,9 +173,10 @@ async def _pass(
     room = disk.room_for(
         version.id, records.home(), packed=missing, unpacked=unpacked, min_free=min_free
     )
-    with room as mode:
-        tight = mode == "tight"
+    with room as found:
+        tight, ahead = found.mode == "tight", min(pieces.AHEAD, found.spare // 3)
         if tight:
+            segments = pieces.plan(known, ranges, size, connections, largest=_short(ahead))
             _start_over(segments, [(m.offset, m.end) for m in todo])
         elif whole:
             await asyncio.to_thread(landing.reserve, version.id, size)
@@ -190,13 +191,18 @@ async def _pass(
             kept_file=records.kept_file(version.id)
             if await settings.get("keep_encrypted")
             else None,
-            options=Options(connections=connections, tight=tight),
+            options=Options(connections=connections, tight=tight, ahead=ahead),
         )
         teller = _Teller(version, ctx, notes)
         with landing.disk_faults():
             await engine.fetch(plan, source, save=teller.save, tell=teller.tell, check=ctx.check)
     await afailpoint("firmware_fetched")
     return tight
+
+
+def _short(ahead: int) -> int:
+    """Pieces of which all that are under way take little of the room there is."""
+    return max(pieces.SMALLEST, min(pieces.LARGEST, ahead // 8)) // pieces.BLOCK * pieces.BLOCK
 
 
 def _start_over(segments: list[Segment], ranges: list[tuple[int, int]]) -> None:
