@@ -10,8 +10,8 @@ import pytest
 
 from app.demo.fus.serve import Fus
 from tests.app.firmware import site
+from tests.app.firmware.lives import ROOT
 from tests.app.firmware.small_disk import UNSHARE
-from tests.app.firmware.test_crash import ROOT
 from tests.app.firmware.test_lines import large
 
 pytestmark = [pytest.mark.anyio, pytest.mark.feature("F-38")]
