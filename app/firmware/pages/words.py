@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.core.i18n import _, fmt_day, fmt_month, fmt_size
+from app.core.i18n import _, fmt_day, fmt_month, fmt_size, ngettext
 from app.firmware import versions
 from app.firmware.service.library import Card, Row
+from app.firmware.service.wishes import Wish
 from app.firmware.service.wording import state_word, status_word, words
 
 LOOKS = {"ok": "b3", "error": "b1", "denied": "b2", "unauthorized": "b4", "throttled": "b5"}
@@ -36,6 +37,15 @@ def per_day(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             }
             for name, look in LOOKS.items()
         ],
+    }
+
+
+def asked(wish: Wish) -> dict[str, str]:
+    """A request that waits for Samsung's word."""
+    return {
+        "pda": versions.pda(wish.wanted_version or ""),
+        "target": f"{wish.model}, {wish.csc}",
+        "since": wish.created_at,
     }
 
 
@@ -129,7 +139,7 @@ def _stages(found: Card) -> list[dict[str, str]]:
     here = at.get(version.state, 1)
     bad = version.state == "failed"
     titles = (_("Asked"), _("Download"), _("Check"), _("Unpack"), _("Ready"))
-    notes = ("", "", _("CRC, zip, MD5"), f"{len(found.parts)}" if found.parts else "", "")
+    notes = ("", "", _("CRC, zip, MD5"), _count(len(found.parts)), "")
     looks = [
         "success"
         if n < here or here == 4
@@ -142,6 +152,10 @@ def _stages(found: Card) -> list[dict[str, str]]:
         {"word": title, "look": look, "note": note}
         for title, look, note in zip(titles, looks, notes, strict=True)
     ]
+
+
+def _count(parts: int) -> str:
+    return ngettext("%(n)s part", "%(n)s parts", parts) if parts else ""
 
 
 def _checks(found: Card) -> list[dict[str, str]]:

@@ -194,6 +194,7 @@ async def _pass(
             options=Options(connections=connections, tight=tight, ahead=ahead),
         )
         teller = _Teller(version, ctx, notes)
+        await records.save_progress(version.id, segments, [])  # the pages show what is to come
         with landing.disk_faults():
             await engine.fetch(plan, source, save=teller.save, tell=teller.tell, check=ctx.check)
     await afailpoint("firmware_fetched")

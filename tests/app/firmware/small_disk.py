@@ -1,11 +1,12 @@
 """The program on a disk of a few MiB, in a process of its own: prints what came of one download.
 
-`python -m tests.app.firmware.small_disk <database> <url of the stand-in> <MiB> <case>`, started by
+`python -m tests.app.firmware.small_disk <database> <url> <MiB> <case> [seconds]`, started by
 `unshare` so that the small disk is seen by nobody else. Case `fill`: the disk fills up while
 the download runs, and is freed when the program says that it waits for that.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -23,7 +24,9 @@ from tests.app.house import running
 UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
 
 
-async def main(database: Path, url: str, mib: int, case: str) -> dict[str, Any]:
+async def main(
+    database: Path, url: str, mib: int, case: str, seconds: float = 60
+) -> dict[str, Any]:
     """Order the newest version and wait for its end."""
     async with running(database) as house:
         chosen = {f"profile.{name}": value for name, value in profile(url).items()}
@@ -38,16 +41,16 @@ async def main(database: Path, url: str, mib: int, case: str) -> dict[str, Any]:
         await site.order(user, version)
         told: dict[str, Any] = {"empty": empty}
         if case == "fill":
-            row = await site.fetched(version, "downloading")
+            row = await site.fetched(version, "downloading", seconds)
             part = records.part_file(row["id"])
             told["reserved"] = await site.until(lambda: blocks(part, row["size_bytes"]))
             told["promised"] = free(home) - disk.free_bytes(home)
-            (home / "filler").write_bytes(bytes(max(0, free(home) - 2**20)))
-            row = await site.fetched(version, "paused")
+            fill(home / "filler")
+            row = await site.fetched(version, "paused", seconds)
             told |= {"paused": row["error_code"], "page": await words(browser, row["id"])}
             (home / "filler").unlink()
             await site.hurry()
-        row = await site.fetched(version, "failed" if case == "none" else "ready")
+        row = await site.fetched(version, "failed" if case == "none" else "ready", seconds)
         told |= {
             "state": row["state"],
             "code": row["error_code"],
@@ -63,6 +66,13 @@ async def main(database: Path, url: str, mib: int, case: str) -> dict[str, Any]:
 def mount(folder: Path, mib: int) -> None:
     """A file system of that size on the folder, for this process alone."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """A file that takes all there is."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(2**16))
 
 
 def free(folder: Path) -> int:
@@ -83,5 +93,6 @@ async def words(browser: Any, firmware_id: int) -> str:
 
 
 if __name__ == "__main__":
-    found = asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]))
+    database, url, mib, case, *patience = sys.argv[1:]
+    found = asyncio.run(main(Path(database), url, int(mib), case, *map(float, patience)))
     sys.stdout.write(json.dumps(found))
