@@ -26,7 +26,7 @@ WHERE state='queued' AND rowid = (
     SELECT h.t, (SELECT x.priority FROM queueJobs x WHERE x.state='queued' AND x.type=h.t
                  AND x.priority<h.p ORDER BY x.priority DESC LIMIT 1) FROM head h
     WHERE h.p IS NOT NULL)
-  SELECT b.r FROM (SELECT (SELECT x.rowid FROM queueJobs x
+  SELECT j.rowid FROM (SELECT (SELECT x.rowid FROM queueJobs x
         WHERE x.state='queued' AND x.type=h.t AND x.priority=h.p AND x.runAt<=?2
           AND (x.serialKey IS NULL OR NOT EXISTS
                (SELECT 1 FROM queueJobs r WHERE r.state='running' AND r.serialKey=x.serialKey))

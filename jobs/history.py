@@ -101,7 +101,10 @@ class Tally:
         return taken
 
     def _cell(self, type_: str) -> Cell:
-        return self.cells.setdefault((clock.ms() // MINUTE_MS, type_), Cell())
+        key = (clock.ms() // MINUTE_MS, type_)
+        if key not in self.cells:
+            self.cells[key] = Cell()
+        return self.cells[key]
 
 
 def bucket(ms: int) -> int:
