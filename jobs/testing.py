@@ -126,7 +126,7 @@ def _row(payload: Payload, attempt: int) -> Job:
     known = {name: columns[name] for name in fields if name in columns}
     now = columns["now"]
     times = {"createdAt": now, "updatedAt": now, "startedAt": now}
-    counts = {"attempts": attempt, "crashes": 0, "snoozes": 0}
+    counts = {"attempts": attempt, "crashes": 0, "snoozes": 0, "behind": 0}
     attempts = {"maxAttempts": payload.MAX_ATTEMPTS, "state": "running", "lockedBy": _WORKER}
     return msgspec.convert({**fields, **known, **times, **counts, **attempts}, Job)
 

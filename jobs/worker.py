@@ -22,7 +22,7 @@ from jobs import bell, ending, history, lease, log
 from jobs.claim import Complete, Failed, Fence, Verb
 from jobs.context import Context
 from jobs.ending import End
-from jobs.history import Outcome, Tally
+from jobs.history import Tally
 from jobs.pulse import TIMING, Pulse, Timing
 from jobs.registry import Handler, Registry
 from jobs.row import State
@@ -38,7 +38,6 @@ WAKING = frozenset({"queueJobs", "queueSettings", "queue_types", "queue_rates", 
 FLUSH_S = 0.5
 SAFETY_S = 30.0  # covers suspend, clock steps and any signal that got lost
 TROUBLE_S = 5.0
-TALLY_S = 5.0
 SETTLED_MS = 1000  # ids are made a moment before their commit
 
 
@@ -88,8 +87,7 @@ class Worker:
             version=version,
         )
         self._serves = serves
-        self._tally = Tally()
-        self._tallying: asyncio.TimerHandle | None = None
+        self._tally = Tally(self.poke)
         self._counted_to = 0
         self._ends: list[End] = []
         self._flushing: asyncio.TimerHandle | None = None
@@ -209,7 +207,7 @@ class Worker:
         """Write what ended and was said, claim what fits, start it. Nothing unwritten is lost."""
         ends, self._ends = self._ends, []
         said = self._notes.take()
-        cells = self._tally.take() if self._tallying is None else {}
+        cells = self._tally.take_due()
         known, ask = set(self.runs), self._ask(ends, said, cells)
         try:
             turned: Turned = await self._db.writer.last(partial(turn, ask=ask), self._on_commit)
@@ -323,23 +321,15 @@ class Worker:
                 return self.poke()
 
     def _count(self, run: Run, state: State, verb: Verb | None) -> None:
-        """Note an attempt for the statistics; they are written five seconds later."""
-        outcome: Outcome
+        """Note an attempt for the statistics."""
+        row, began = run.row, run.ctx.started_at
         if state in ("succeeded", "failed", "cancelled"):
-            outcome = state
+            self._tally.count(row.type, state)
         elif isinstance(verb, Failed):
-            outcome = "retried"
+            self._tally.count(row.type, "retried")
         else:
             return
-        self._tally.count(run.row.type, outcome)
-        began = run.ctx.started_at
-        self._tally.attempt(run.row.type, began - run.row.run_at, clock.ms() - began)
-        if self._tallying is None:
-            self._tallying = self._loop.call_later(TALLY_S, self._tell_tally)
-
-    def _tell_tally(self) -> None:
-        self._tallying = None
-        self.poke()
+        self._tally.attempt(row.type, began - row.run_at, clock.ms() - began)
 
     def _drop(self, fence: Fence) -> None:
         self.runs.pop(fence, None)
