@@ -46,6 +46,8 @@ DEFAULTS: Final[tuple[tuple[bytes, bytes], ...]] = (
     (b"x-frame-options", b"DENY"),
     (b"cache-control", b"no-store"),
 )
+# What is handed out as a file never runs here, also where a browser shows it after all.
+FILE_POLICY: Final = b"sandbox; default-src 'none'"
 HSTS: Final = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 DROPPED: Final = {b"server", b"x-powered-by", b"x-request-id", HSTS[0]} | {
     name for name, _ in FIXED
@@ -127,11 +129,19 @@ def _complete(scope: Scope, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[
     headers += FIXED
     headers += [pair for pair in DEFAULTS if pair[0] not in own]
     if b"content-security-policy" not in own:
-        headers.append((b"content-security-policy", _policy(scope).encode()))
+        policy = FILE_POLICY if _is_file(headers) else _policy(scope).encode()
+        headers.append((b"content-security-policy", policy))
     if scope.get("scheme") == "https":
         headers.append(HSTS)
     headers.append((b"x-request-id", scope["request_id"].encode()))
     return headers
+
+
+def _is_file(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(
+        name == b"content-disposition" and value.lower().startswith(b"attachment")
+        for name, value in headers
+    )
 
 
 def _policy(scope: Scope) -> str:

@@ -33,6 +33,21 @@ async def running(app: App, uds: str | None = None) -> AsyncIterator[str]:
         await task
 
 
+@asynccontextmanager
+async def serving(config: uvicorn.Config) -> AsyncIterator[int]:
+    """The port where the program's own protocol answers."""
+    server = Listening(config)
+    config.host, config.port = "127.0.0.1", 0
+    task = asyncio.ensure_future(server.serve())
+    await server.listening.wait()
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        server.over.set()
+        await task
+
+
 class Listening(uvicorn.Server):
     """Starts and stops without looking at the clock."""
 

@@ -1,16 +1,13 @@
 """Before the body: heads that never end, one way or the other."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 
 from app.server import http_config
 from app.web.wire import HEAD_BYTES, QUERY_FIELDS, Http
-from tests.app.web.server import Listening, page
+from tests.app.web.server import page, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -19,21 +16,6 @@ class Hasty(Http):
     """Has no patience at all."""
 
     HEAD_S = BODY_S = 0.05
-
-
-@asynccontextmanager
-async def serving(config: uvicorn.Config) -> AsyncIterator[int]:
-    """The port where the program's own protocol answers."""
-    server = Listening(config)
-    config.host, config.port = "127.0.0.1", 0
-    task = asyncio.ensure_future(server.serve())
-    await server.listening.wait()
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        server.over.set()
-        await task
 
 
 async def say(port: int, *pieces: bytes) -> bytes:
