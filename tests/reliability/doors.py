@@ -31,6 +31,7 @@ TOUCHED: dict[str, tuple[str, ...] | None] = {
 
 # Doors that take no form: what is sent with them is not read, so there is nothing to refuse.
 BARE = {
+    "/login/passkey/options",
     "/login/second/passkey/options",
     "/account/security/app/offer",
     "/account/security/app/remove",

@@ -17,7 +17,7 @@ from db.engine import DB
 from tests.app.accounts.conftest import GOOD
 from tests.app.accounts.people import with_app
 from tests.app.house import House, running
-from tests.app.test_access import DOORS
+from tests.app.matrix import DOORS
 
 pytestmark = pytest.mark.anyio
 
