@@ -23,7 +23,8 @@ def mutated(function: Any, old: str, new: str) -> Iterator[None]:
     exec(compile(source.replace(old, new), "mutant", "exec"), space)  # noqa: S102
     made = space[function.__name__]
     healthy = function.__code__
-    function.__code__ = (made.fget if isinstance(made, property) else made).__code__
+    changed: Any = made.fget if isinstance(made, property) else made
+    function.__code__ = changed.__code__
     try:
         yield
     finally:
