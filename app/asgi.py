@@ -130,6 +130,8 @@ async def _opened(
         files.private_folder(start.data_dir)
         stack.enter_context(Lock(start.data_dir))
         files.empty_folder(start.data_dir / "tmp")
+        for name in ("backups", "files", "workers", "job-logs"):
+            files.private_folder(start.data_dir / name)  # older versions left some open
         refuse_sqlite3(start.data_dir)
         migrate.migrate(start.db_file, start.data_dir / "backups")
         await DB.open(start.db_file)
