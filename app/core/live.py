@@ -227,7 +227,7 @@ class Hub:
         boot, _, heard = last_id.rpartition("-")
         oldest = self._ring[0].number if self._ring else self.number + 1
         fresh = self._ring and monotonic() - self._ring[0].at < RING_S
-        known = boot == self.boot and heard.isascii() and heard.isdigit()
+        known = boot == self.boot and heard.isascii() and heard.isdigit() and len(heard) < 20
         if known and int(heard) == self.number:
             return
         if not known or not fresh or not oldest - 1 <= int(heard) <= self.number:
