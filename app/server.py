@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import resource
 import signal
 import socket
 import sys
@@ -69,6 +70,8 @@ class Server(uvicorn.Server):
 
 def serve(settings: Settings) -> int:
     """Serve until a signal; returns the exit status: 0, 75 (try again), 78 (configuration)."""
+    # A picture of this process would hold the master key and every secret opened lately.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     logs.setup(settings.log_format, settings.log_level)
     try:
         settings.outside.check()  # the domains have declared their keys only now
