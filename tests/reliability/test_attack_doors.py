@@ -149,3 +149,17 @@ def test_a_link_on_another_site_still_leads_here(town: Town) -> None:
         "Sec-Fetch-Dest": "document",
     }
     assert town.user.get("/account", headers=headers).status_code == 200
+
+
+def test_everybodys_queries_ask_a_stale_admin_for_the_password(town: Town) -> None:
+    connection = apsw.Connection(str(town.server.data_dir / "holdfast.db"))
+    connection.set_busy_timeout(5000)
+    with Person(town.server.url) as admin:
+        admin.sign_in()
+        assert admin.get("/firmware/queries/csv").status_code == 200
+        connection.execute("UPDATE sessions SET reauthAt = '2020-01-01T00:00:00.000Z'").fetchall()
+        answer = admin.get("/firmware/queries/csv")
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/account/confirm")
+        assert admin.get("/firmware/queries").status_code == 200
+    connection.close()

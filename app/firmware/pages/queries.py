@@ -66,7 +66,7 @@ class FirmwareQueryPages(Controller):
             return await _list(request, Wanted(user_id=whose), errors=error.fields, code=422)
         return await _list(request, Wanted(user_id=whose, imei=number), found=imeis.mask(number))
 
-    @get("/csv", name="firmware_queries_csv")
+    @get("/csv", name="firmware_queries_csv", opt={"fresh": True, "rate": "exports"})
     async def export(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
         rows = await queries.list_pairs(Wanted(user_id=_whose(request, user_id)), limit=MOST)
         out = io.StringIO()
