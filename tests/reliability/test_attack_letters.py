@@ -8,9 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from app.accounts.service.trail import cell
 from app.web.headers import Headers
 from tests.reliability.test_attack_forms import knock
-from tests.serving import Person, Server, serving
+from tests.serving import Person, Server, serving, until
 
 pytestmark = pytest.mark.anyio
 
@@ -49,10 +50,11 @@ async def test_a_cookie_of_escapes_reaches_no_parser() -> None:
 @pytest.mark.parametrize("charset", ["punycode", "hex", "undefined"])
 async def test_a_form_of_parts_is_none_of_ours(charset: str) -> None:
     # In parts, each part may name its own codec: punycode of 1 MB stood still for a minute.
-    part = f'Content-Disposition: form-data; name="a"\r\nContent-Type: text/plain; charset={charset}'
-    body = f"--x\r\n{part}\r\n\r\n-aaaa\r\n--x--\r\n".encode()
-    kind = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert (await knock(body, **kind)).status_code == 415
+    name = 'Content-Disposition: form-data; name="a"'
+    kind = f"Content-Type: text/plain; charset={charset}"
+    body = f"--x\r\n{name}\r\n{kind}\r\n\r\n-aaaa\r\n--x--\r\n".encode()
+    sent = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert (await knock(body, **sent)).status_code == 415
 
 
 @pytest.mark.parametrize("address", ["http://[", "//[", "http://[::1", "http://x:y/"])
@@ -81,3 +83,19 @@ def test_a_number_without_end_is_no_place_in_the_stream(server: Server) -> None:
         headers = {"Last-Event-ID": f"{boot}-{'9' * 5000}"}
         with admin.http.stream("GET", "/live", headers=headers) as again:
             assert again.status_code == 200
+
+
+def test_who_hangs_up_in_the_middle_of_a_form_fills_no_log(server: Server) -> None:
+    url = httpx.URL(server.url)
+    head = f"POST /login HTTP/1.1\r\nHost: localhost:{url.port}\r\nOrigin: {server.url}\r\n"
+    head += "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 50\r\n\r\nlogin="
+    with socket.create_connection(("127.0.0.1", url.port or 0), timeout=10) as wire:
+        wire.sendall(head.encode())
+    until(lambda: '"route": "/login", "status": 400' in server.log(), "the line of that request")
+    assert "Traceback" not in server.log()
+
+
+@pytest.mark.parametrize("sign", ["=", "＝", "+", "＋", "-", "－", "@", "＠", "\t", "\n"])  # noqa: RUF001
+def test_no_cell_is_a_formula_in_any_width(sign: str) -> None:
+    assert cell(f"{sign}1+1") == f"'{sign}1+1"
+    assert cell(f"1{sign}1") == f"1{sign}1"

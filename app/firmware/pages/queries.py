@@ -133,7 +133,8 @@ def _row(pair: Pair) -> dict[str, Any]:
 def _safe(value: str | None) -> str:
     """A cell that no spreadsheet takes for a formula."""
     text = value or ""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    formula = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # noqa: RUF001 - some take wide signs, too
+    return f"'{text}" if text.startswith(formula) else text
 
 
 def _whose(request: WebRequest, user_id: str) -> str:
