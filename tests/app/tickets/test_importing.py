@@ -208,6 +208,9 @@ async def test_what_is_no_database_of_the_origin_is_refused(desk: Desk, tmp_path
     assert desk.posts() == 0
 
 
-@pytest.mark.parametrize("stored", ["", "a:b", "00:00:00", "zz:zz:zz", encrypted("x")[:-2]])
+CUT = pytest.param(encrypted("x")[:-2], id="cut")  # a fresh nonce each time is no name for a test
+
+
+@pytest.mark.parametrize("stored", ["", "a:b", "00:00:00", "zz:zz:zz", CUT])
 async def test_a_broken_secret_is_none(stored: str) -> None:
     assert decrypt(stored, KEY) is None
