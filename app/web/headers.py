@@ -121,8 +121,10 @@ class Headers:
 
 
 def _plain(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Without cookies that hold a backslash: none of ours does, and Python 3.11 takes seconds to
-    read one that consists of them."""
+    """Without cookies that hold a backslash.
+
+    None of ours does, and Python 3.11 takes seconds to read one that consists of them.
+    """
     return [
         (name, b";".join(pair for pair in value.split(b";") if b"\\" not in pair).strip())
         if name == b"cookie" and b"\\" in value

@@ -1,9 +1,9 @@
 """Requests from other sites: whatever changes something must come from one of our own pages.
 
 No form tokens. GET and HEAD change nothing, and other sites may lead a browser here, but not make
-it fetch something behind its person's back (they say so by `Sec-Fetch-Dest`). Every other request needs `Sec-Fetch-Site: same-origin`
-or, from a browser that does not send that header (old ones, and all of them on plain http), an
-`Origin` equal to ours.
+it fetch something behind its person's back (browsers say so by `Sec-Fetch-Dest`). Every other
+request needs `Sec-Fetch-Site: same-origin` or, from a browser that does not send that header (old
+ones, and all of them on plain http), an `Origin` equal to ours.
 """
 
 from collections.abc import Awaitable, Callable, Iterable

@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -95,7 +94,7 @@ def test_who_hangs_up_in_the_middle_of_a_form_fills_no_log(server: Server) -> No
     assert "Traceback" not in server.log()
 
 
-@pytest.mark.parametrize("sign", ["=", "＝", "+", "＋", "-", "－", "@", "＠", "\t", "\n"])  # noqa: RUF001
+@pytest.mark.parametrize("sign", ["=", "＝", "+", "＋", "-", "－", "@", "＠", "\t", "\n"])
 def test_no_cell_is_a_formula_in_any_width(sign: str) -> None:
     assert cell(f"{sign}1+1") == f"'{sign}1+1"
     assert cell(f"1{sign}1") == f"1{sign}1"

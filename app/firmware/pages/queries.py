@@ -133,7 +133,7 @@ def _row(pair: Pair) -> dict[str, Any]:
 def _safe(value: str | None) -> str:
     """A cell that no spreadsheet takes for a formula."""
     text = value or ""
-    formula = (*"=+-@＝＋－＠", "\t", "\r", "\n")  # noqa: RUF001 - some take wide signs, too
+    formula = (*"=+-@＝＋－＠", "\t", "\r", "\n")
     return f"'{text}" if text.startswith(formula) else text
 
 

@@ -179,9 +179,7 @@ async def test_what_another_database_computes_is_not_taken_over(
     )
 
     async def over() -> bool:
-        return bool(
-            await DB.value("SELECT finishedAt FROM queueJobs WHERE id = ?", (asked.id,))
-        )
+        return bool(await DB.value("SELECT finishedAt FROM queueJobs WHERE id = ?", (asked.id,)))
 
     await site.until(over)
     assert not await DB.value("SELECT count(*) FROM imei_log")
