@@ -1,5 +1,11 @@
 """A ticket page made to hurt: small to send, and no larger or slower once it is kept."""
 
+import io
+
+import pytest
+import segno
+
+from app.tickets import codes
 from app.tickets.document import make_view
 from app.tickets.hops import retry_after_s
 from app.tickets.page import MOST_ELEMENTS, MOST_OPENED, Asset, Page
@@ -57,3 +63,12 @@ def test_a_page_like_any_other_is_read_whole() -> None:
     page = Page(PORTAL, b"<p><a href=x><b>word</b></a></p>" * 500 + b"<p>end</p>")
     assert len(page.tree.css("a")) == 500
     assert page.lines[-1] == "end"
+
+
+@pytest.mark.parametrize(("kind", "is_read"), [("png", True), ("ppm", False)])
+def test_only_pictures_that_a_browser_shows_are_opened(kind: str, is_read: bool) -> None:
+    # The library knows forty kinds; one of them (EPS) is a program it hands to an interpreter.
+    assert codes.can_read()
+    picture = io.BytesIO()
+    segno.make("the ticket").save(picture, kind=kind, scale=8)
+    assert (codes.read_code(picture.getvalue()) is not None) == is_read
