@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 32 * 1024  # address and headers; what proxies allow, too
 COOKIES = 200  # more than a browser keeps for one host; they are kept parsed, too
+ENOUGH = 64 * 1024  # of a body within a minute
 FRAME = 8  # bytes of a chunk of one byte, and some
 QUERY_FIELDS = 100  # Litestar keeps a thousand parsed queries, and their fields weigh most
 
@@ -27,6 +28,7 @@ class Http(HttpToolsProtocol):
     _in_body = False
     _head_bytes = 0
     _frame_bytes = 0
+    _came = 0
     _hang_up: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -71,13 +73,19 @@ class Http(HttpToolsProtocol):
             raise ValueError("too many fields in the address")
         if sum(v.count(b";") for n, v in self.headers if n == b"cookie") >= COOKIES:
             raise ValueError("too many cookies")
-        self._in_head, self._in_body, self._frame_bytes = False, True, 0
+        self._in_head, self._in_body = False, True
+        self._frame_bytes = self._came = 0
         self._stop_waiting()
         self._wait(self.BODY_S)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._frame_bytes -= FRAME * len(body)
+        self._came += len(body)
+        if self._came >= ENOUGH:  # a large file may take longer, as long as it comes
+            self._came = 0
+            self._stop_waiting()
+            self._wait(self.BODY_S)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
