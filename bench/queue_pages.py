@@ -1,5 +1,7 @@
-"""How late jobs start while the web pages are under load: the whole program, pages asked for by
-eight readers in a process of their own. `python -m bench.queue_pages`."""
+"""How late jobs start while the web pages are under load: `python -m bench.queue_pages`.
+
+The whole program; its pages are asked for by eight readers in a process of their own.
+"""
 
 import asyncio
 import contextlib

@@ -72,6 +72,7 @@ class Worker:
         self.turns = 0  # how often it looked
         self.draining = False
         self.storage_full = False
+        self.corrupt = False  # nothing is claimed any more
         self._db = db
         self._registry = registry
         self._data_dir = data_dir
@@ -168,6 +169,10 @@ class Worker:
         try:
             async with self._turning:
                 turned = await look()
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            self.corrupt = True
+            logger.critical("queue.database_corrupt", error=str(error))
+            await asyncio.Event().wait()  # the file is kept as it is: only a restore helps
         except (apsw.FullError, apsw.IOError, OSError) as error:
             self.storage_full = True
             logger.critical("queue.storage_full", error=str(error))
