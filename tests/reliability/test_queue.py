@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import apsw
@@ -165,6 +166,52 @@ async def test_kills_at_random_moments_lose_nothing_and_double_nothing(start: St
     assert await DB.value("SELECT count(DISTINCT job) FROM effects") == len(asked)
     assert await effects() == len(asked)
     assert await DB.value("PRAGMA integrity_check") == "ok"
+
+
+# ---- schedules in two processes ----
+
+
+@pytest.mark.feature("Q-20")
+async def test_two_processes_that_are_killed_again_and_again_fire_each_time_once(
+    db: ApswEngine, database: Path, data_dir: Path
+) -> None:
+    """500 firings of five schedules; all there are, none missed, one job each."""
+    chance, origin = random.Random(20261128), str(clock.now().timestamp())
+
+    async def process() -> asyncio.subprocess.Process:
+        command = ("-m", "tests.jobs.children.fires", str(database), str(data_dir), origin)
+        started = await asyncio.create_subprocess_exec(
+            *(sys.executable, *command),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        await line(started)
+        return started
+
+    running = [await process(), await process()]
+    kills = 0
+    async with asyncio.timeout(60):
+        while await DB.value("SELECT count(*) FROM job_fires") < 500 or kills < 4:
+            await asyncio.sleep(chance.uniform(0.05, 0.3))
+            victim = running.pop(0)
+            victim.kill()
+            await victim.wait()
+            kills += 1
+            running.append(await process())
+    for each in running:
+        each.kill()
+        await each.wait()
+    fires = await DB.all("SELECT scheduleId, fireAt, jobId FROM job_fires ORDER BY 1, 2")
+    asked = await DB.all("SELECT id FROM queueJobs WHERE scheduleId IS NOT NULL")
+    assert {row["jobId"] for row in fires} == {row["id"] for row in asked}
+    assert len(fires) == len(asked) >= 500
+    steps = {
+        later["fireAt"] - sooner["fireAt"]
+        for sooner, later in pairwise(fires)
+        if sooner["scheduleId"] == later["scheduleId"]
+    }
+    assert steps == {60_000}, "a time was missed"
 
 
 # ---- power loss ----
