@@ -93,6 +93,18 @@ def starts(ours: Contestant, procrastinate: Contestant) -> list[Row]:
     ]
 
 
+def rescued(ours: Contestant) -> Row:
+    """How long the boot takes to free what a killed worker held."""
+    times = rounds({"ours": ours}, "rescue", FEW)
+    return Row(
+        name="20 jobs of a killed worker rescued at boot (aim 1,000)",
+        value=round(statistics.median(times["ours"]), 2),
+        unit="ms",
+        better="lower",
+        samples=times,
+    )
+
+
 def under_load() -> Row:
     """The whole program in a process of its own; printed, not a ratio."""
     command = [sys.executable, "-m", "bench.queue_pages"]
@@ -135,6 +147,7 @@ def main() -> None:
             *throughput(ours, peers),
             *starts(ours, procrastinate),
             *claims(ours),
+            rescued(ours),
             under_load(),
         ]
     report("queue", rows)

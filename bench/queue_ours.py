@@ -121,6 +121,20 @@ async def latency() -> float:
         return 1000 * statistics.median(times)
 
 
+async def rescue() -> float:
+    """Ms from the start of a worker until 20 jobs of a dead one are its own to run again."""
+    async with Product() as product:
+        await DB.write(lambda connection: fill(connection, "queued", 20))
+        taken = "UPDATE queueJobs SET state='running', attempts=1, lockedBy='dead', lockExpiresAt=?"
+        await DB.execute(taken, (10**15,))
+        began = time.perf_counter()
+        await product.worker.start()
+        took = time.perf_counter() - began
+        assert await DB.value("SELECT count(*) FROM queueJobs WHERE healReason='orphaned'") == 20
+        await product.worker.stop(1)
+        return 1000 * took
+
+
 async def asked(tasks: int) -> float:
     """Enqueues a second by so many tasks at once."""
     async with Product():
@@ -223,6 +237,7 @@ def cases() -> dict[str, Callable[[], float]]:
         "latency": lambda: uvloop.run(latency()),
         "enqueue_1": lambda: uvloop.run(asked(1)),
         "enqueue_50": lambda: uvloop.run(asked(50)),
+        "rescue": lambda: uvloop.run(rescue()),
         "raw": raw,
         "fsync": fsync,
         **{f"claim_{case}": partial(claim, case) for case in hard},

@@ -37,7 +37,7 @@ async def main(database: str, data_dir: str, origin: str) -> None:
     async def note(job: Note, ctx: Context) -> None: ...
 
     for number in range(SCHEDULES):
-        registry.schedule(f"s{number}", Note(), every_s=60, overlap="queue", catch_up="all")
+        registry.schedule(f"s{number}", Note(), cron="* * * * *", overlap="queue", catch_up="all")
     with clock.use(RushedClock(float(origin))):
         await DB.open(Path(database))
         timing = Timing(lease_ms=10**10, fence_after_ms=10**10, pulse_s=0.2)
