@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import apsw
+import structlog
 import uvloop
 
 from app.core.live import Hub, Noun
@@ -245,6 +246,7 @@ def cases() -> dict[str, Callable[[], float]]:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     if len(sys.argv) > 1:
         for _ in range(3):
             print(sys.argv[1], round(cases()[sys.argv[1]](), 4))  # noqa: T201
