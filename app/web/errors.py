@@ -16,6 +16,7 @@ from app.web.auth import EXCEPTION_HANDLERS as AUTH_HANDLERS
 from app.web.auth import WebRequest
 from app.web.pages import is_fragment, page
 
+_HUNG_UP = "client disconnected prematurely"  # in Litestar's words, and a 500
 _PROBLEM = "application/problem+json"
 
 
@@ -28,6 +29,23 @@ def on_app_error(request: WebRequest, error: AppError) -> Response[Any]:
     return answer(request, error.status, text, fields=fields, headers=headers)
 
 
+def foreign(request: WebRequest) -> Response[Any]:
+    """A change that no page of ours asked for; whoever meant it finds the way to one."""
+    toast = {"HX-Retarget": "#toasts", "HX-Reswap": "beforeend"} if is_fragment(request) else {}
+    return page(
+        request,
+        "error.html",
+        block="fault_toast",
+        status=403,
+        headers=toast,
+        title=_("This request was refused"),
+        text=_("It did not come from Holdfast’s own page, so nothing was changed. Try it there."),
+        reference="",
+        way_url=f"{str(request.scope.get('root_path', '')).rstrip('/')}/",
+        way_word=_("To Holdfast"),
+    )
+
+
 def on_busy(request: WebRequest, error: apsw.BusyError) -> Response[Any]:
     """Somebody else holds the file for longer than anybody should have to wait."""
     log.warning("request.busy", path=request.url.path, error=type(error).__name__)
@@ -37,6 +55,8 @@ def on_busy(request: WebRequest, error: apsw.BusyError) -> Response[Any]:
 def on_http_error(request: WebRequest, error: HTTPException) -> Response[Any]:
     """What Litestar itself refuses: unknown address, wrong method, broken or too large body."""
     status = 400 if isinstance(error, ValidationException) else error.status_code
+    if error.detail == _HUNG_UP:
+        return answer(request, 400, "")  # nobody hears it, and no fault of ours is to be looked for
     if status >= 500:
         return on_crash(request, error)
     passed_on = ("retry-after", "allow", "www-authenticate")

@@ -38,6 +38,27 @@ async def test_a_programs_output_is_in_the_jobs_log_file(
     assert logfile.read(logfile.path_of(data_dir, done.id, done.created_at), at) == (b"", at)
 
 
+async def test_a_program_hears_nothing_of_our_secrets(
+    registry: Registry,
+    start_worker: StartWorker,
+    data_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOLDFAST_MASTER_KEY", "k3y-of-all")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/k3y-of-all")
+    monkeypatch.setenv("ORDINARY", "ordinary-47c1")
+
+    @registry.handles(Note)
+    async def note(job: Note, ctx: Context) -> None:
+        await ctx.run_process(["/usr/bin/env"])
+
+    await start_worker()
+    done = await wait((await enqueue(Note())).id)
+    said, _at = logfile.read(logfile.path_of(data_dir, done.id, done.created_at))
+    assert b"ordinary-47c1" in said
+    assert b"k3y-of-all" not in said
+
+
 async def test_a_failing_program_fails_the_job(
     registry: Registry, start_worker: StartWorker
 ) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import resource
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -232,3 +233,18 @@ def test_while_it_drains_pages_answer_and_a_second_signal_ends_it_at_once(
     finally:
         server.kill()
         person.http.close()
+
+
+def test_a_crash_leaves_no_picture_of_the_memory(tmp_path: Path) -> None:
+    """What lies in the memory are master keys and passwords."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if hard == 0:
+        pytest.fail("this machine allows no core dumps at all: nothing to see here")
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        with serving(tmp_path / "data") as server:
+            limits = Path(f"/proc/{server.pid}/limits").read_text()
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    line = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert line.split()[4] == "0"

@@ -1,12 +1,14 @@
 """Passwords: which ones are taken, and argon2id in a small pool of threads with a short queue."""
 
 import asyncio
+import re
 import threading
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
@@ -18,7 +20,12 @@ from app.core.i18n import _
 T = TypeVar("T")
 
 SHORTEST, LONGEST = 10, 256
+# Accounts that came over from another program may bring such a hash. It is good for one sign-in,
+# which replaces it. Of a password only its first bytes ever counted in it.
+BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}")
+BCRYPT_BYTES = 72
 THREADS, WAITING = 2, 32
+JUDGED, JUDGED_ENDS, MANY_SIGNS = 72, 16, 5
 
 # RFC 9106's choice for little memory, and a smaller one for machines with 512 MB.
 PRESETS = {
@@ -29,6 +36,9 @@ PRESETS = {
         time_cost=2, memory_cost=19456, parallelism=1, hash_len=32, salt_len=16
     ),
 }
+
+
+_SIGNS = frozenset("4@8({[<3691!|7$5+%20")  # zxcvbn's own list
 
 
 class Busy(AppError):
@@ -82,13 +92,23 @@ class Hasher:
 
     def is_stale(self, stored: str) -> bool:
         """Whether `stored` was made with other parameters than ours."""
-        return self._argon2.check_needs_rehash(stored)
+        return bool(BCRYPT.fullmatch(stored)) or self._argon2.check_needs_rehash(stored)
 
     def _verify(self, stored: str, password: str) -> bool:
         try:
+            if BCRYPT.fullmatch(stored):
+                return verify_bcrypt(stored, password)
             return self._argon2.verify(stored, password)
         except (VerificationError, InvalidHashError, UnicodeEncodeError):
             return False
+
+
+def verify_bcrypt(stored: str, password: str) -> bool:
+    """Whether a hash of another program is of this password; takes some 60 ms."""
+    try:
+        return bcrypt.checkpw(password.encode()[:BCRYPT_BYTES], stored.encode())
+    except ValueError:
+        return False
 
 
 async def current_hasher() -> Hasher:
@@ -110,10 +130,24 @@ async def check_password(password: str, *context: str) -> None:
     if "\0" in password or not _encodable(password):
         raise Invalid(password=_("This password has a character that cannot be stored."))
     words = [word for text in ("holdfast", *context) for word in (text, *text.split("@")) if word]
-    # zxcvbn takes at most 72 characters; a longer password is judged by its first 72.
-    judged = await asyncio.to_thread(zxcvbn, password[:72], user_inputs=words)
-    if judged["score"] < 3:
+    scores = [
+        (await asyncio.to_thread(zxcvbn, part, user_inputs=words))["score"]
+        for part in judged(password)
+    ]
+    if max(scores) < 3:
         raise Invalid(password=_("Too easy to guess. A few unrelated words make a good password."))
+
+
+def judged(password: str) -> tuple[str, ...]:
+    """What a password is judged by: its first 72 characters, more zxcvbn does not take.
+
+    Of one with many signs that may stand for letters its two ends: zxcvbn tries all their
+    meanings, for seconds. A password is no weaker than a part of it.
+    """
+    whole = password[:JUDGED]
+    if len(_SIGNS & set(whole)) <= MANY_SIGNS:
+        return (whole,)
+    return (whole[:JUDGED_ENDS], whole[-JUDGED_ENDS:])
 
 
 def _encodable(text: str) -> bool:
