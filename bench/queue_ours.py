@@ -166,7 +166,7 @@ def fill(
 
 
 def at_rest(connection: apsw.Connection) -> None:
-    """A million rows come over days: what filling them at once leaves in the WAL is no part of it."""
+    """A million rows come over days: the WAL that filling them at once leaves is no part of it."""
     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
