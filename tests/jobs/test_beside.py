@@ -105,6 +105,7 @@ async def test_a_chain_grows_in_the_commit_that_ends_each_link(
 ) -> None:
     """No moment at which a link is done and the next one is not asked for, or the reverse."""
     parted: list[int] = []
+    looks: list[asyncio.Task[None]] = []
 
     @registry.handles(Note)
     async def note(job: Note, ctx: Context) -> None:
@@ -115,7 +116,7 @@ async def test_a_chain_grows_in_the_commit_that_ends_each_link(
             raise LookupError("the chain ends here")
 
     def look(_commit: list[Change]) -> None:
-        asyncio.get_running_loop().create_task(count())
+        looks.append(asyncio.get_running_loop().create_task(count()))
 
     async def count() -> None:
         parted.append(
@@ -135,6 +136,7 @@ async def test_a_chain_grows_in_the_commit_that_ends_each_link(
         told.append((link.label, link.owner_user_id))
         await DB.execute("UPDATE queueJobs SET maxAttempts=1 WHERE state='queued'")
     stop()
+    await asyncio.gather(*looks)
     assert told == [("link 2", "anna"), ("link 3", "anna"), ("link 4", "anna")]
     assert await list_jobs(parent=link.id) == []
     assert set(parted) == {0}
