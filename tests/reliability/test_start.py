@@ -63,6 +63,22 @@ def test_a_second_start_says_who_holds_the_folder(tmp_path: Path) -> None:
         server.start()  # a dead holder holds nothing
 
 
+@pytest.mark.feature("Q-02")
+def test_jobs_run_in_the_process_that_serves_pages_and_nowhere_else(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as server:
+        change(
+            server.data_dir,
+            "INSERT INTO queueJobs (id, type, runAt, createdAt, updatedAt)"
+            " VALUES ('j', 'ops.stats_fold', 0, 0, 0)",
+        )
+        done = "SELECT 1 FROM queueJobs WHERE id='j' AND state='succeeded'"
+        until(lambda: ask(server.data_dir, done), "the job to run")
+        (worker,) = ask(server.data_dir, "SELECT pid FROM queue_workers")
+        assert worker["pid"] == server.pid
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
+        assert children.split() == []
+
+
 @pytest.mark.feature("X-49")
 def test_a_newer_database_is_refused_and_left_alone(made: Path) -> None:
     change(made, "PRAGMA user_version = 9999")
