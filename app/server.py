@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apsw
@@ -68,13 +68,16 @@ class Server(uvicorn.Server):
             self.should_exit = True
 
 
-def serve(settings: Settings) -> int:
-    """Serve until a signal; returns the exit status: 0, 75 (try again), 78 (configuration)."""
+def serve(settings: Settings, env: Mapping[str, str]) -> int:
+    """Serve until a signal; returns the exit status: 0, 75 (try again), 78 (configuration).
+
+    `env` holds the master key, where it comes that way.
+    """
     logs.setup(settings.log_format, settings.log_level)
     os.umask(0o077)  # whatever any library makes below the data folder is ours alone
     try:
         settings.outside.check()  # the domains have declared their keys only now
-        app = create_app(settings)
+        app = create_app(settings, env)
         config = http_config(app)
         sockets = _listen(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
