@@ -146,6 +146,9 @@ async def _opened(
         await _first_admin(start)
         state.hub = live.Hub(nouns, changes.FEED)
         stack.callback(state.hub.close)
+        for domain in domains.ALL:
+            if domain.on_start:
+                await domain.on_start()
         worker = Worker(DB, REGISTRY, start.data_dir, redact=logs.redact, version=paths.version())
         await worker.start()
         state.worker = worker
