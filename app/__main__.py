@@ -270,9 +270,10 @@ def version() -> None:
 
 
 def _serve(settings: Settings) -> int:
+    from app.core.secret import take_environment
     from app.server import serve as run  # the server's libraries are for this command only
 
-    return run(settings)
+    return run(settings, take_environment())
 
 
 @contextlib.contextmanager
@@ -315,7 +316,7 @@ cli.command("doctor")(doctor_command(_settings_of, _opened))
 
 def _settings(**given: Any) -> Settings:
     try:
-        return load(given, os.environ)
+        return load(given, dict(os.environ))
     except BadSetting as error:
         _stop(str(error), CONFIG)
 

@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apsw
@@ -69,15 +69,18 @@ class Server(uvicorn.Server):
             self.should_exit = True
 
 
-def serve(settings: Settings) -> int:
-    """Serve until a signal; returns the exit status: 0, 75 (try again), 78 (configuration)."""
+def serve(settings: Settings, env: Mapping[str, str]) -> int:
+    """Serve until a signal; returns the exit status: 0, 75 (try again), 78 (configuration).
+
+    `env` holds the master key, where it comes that way.
+    """
     # A picture of this process would hold the master key and every secret opened lately.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     logs.setup(settings.log_format, settings.log_level)
     os.umask(0o077)  # whatever any library makes below the data folder is ours alone
     try:
         settings.outside.check()  # the domains have declared their keys only now
-        app = create_app(settings)
+        app = create_app(settings, env)
         config = http_config(app)
         sockets = _listen(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

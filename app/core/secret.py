@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,6 +88,19 @@ def from_outside(name: str, env: Mapping[str, str]) -> tuple[str, str] | None:
             if file.is_file():
                 return _text(file), f"credential {spelling}"
     return None
+
+
+def take_environment() -> dict[str, str]:
+    """The environment as it is now, and from here on without what was meant for us.
+
+    Programs that we start (browsers, compilers, somebody's project) inherit what is left: no
+    setting of ours, and with it no key and no password.
+    """
+    whole = dict(os.environ)
+    for name in whole:
+        if name.startswith("HOLDFAST_") or name == "CREDENTIALS_DIRECTORY":
+            del os.environ[name]
+    return whole
 
 
 def _text(file: Path) -> str:

@@ -73,6 +73,8 @@ class Http(HttpToolsProtocol):
         # Raised in here, the parser's caller answers 400 and closes.
         if len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers) > HEAD_BYTES:
             raise ValueError("head too long")
+        if self.parser.get_http_version() not in ("1.0", "1.1"):
+            raise ValueError("another version")
         if self.url.count(b"&") >= QUERY_FIELDS:
             raise ValueError("too many fields in the address")
         if sum(v.count(b";") for n, v in self.headers if n == b"cookie") >= COOKIES:
