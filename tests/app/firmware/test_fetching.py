@@ -10,9 +10,12 @@ from app.demo.fus.serve import Fus
 from app.firmware.service import library, records, upkeep, wishes
 from db.engine import DB
 from tests.app.firmware import site
+from tests.app.firmware.test_lines import large
 from tests.app.house import House
 
 pytestmark = pytest.mark.anyio
+
+__all__ = ["large"]
 
 
 async def ready(house: House, fus: Fus, **more: Any) -> tuple[str, str]:
@@ -195,6 +198,39 @@ async def test_little_room_is_used_without_the_archive_and_none_is_refused(
     row = await site.fetched(version)
     assert row["zip_present"] == 0
     assert len(list(records.parts_folder(row["id"]).iterdir())) == 5
+
+
+@pytest.mark.feature("F-38")
+async def test_in_little_room_a_pause_loses_what_was_let_go_and_no_more(
+    house_of: House, large: Fus
+) -> None:
+    user, version = await ready(house_of, large, min_free_mib=10**9)
+    large.scenario("slow", rate=700_000)
+    await site.order(user, version)
+    row = await site.fetched(version, "downloading")
+
+    async def some() -> bool:
+        return bool((await library.get_card(user, row["id"])).done > 6_000_000)
+
+    await site.until(some)
+    await wishes.pause(user, row["id"], admin=False)
+
+    async def ended() -> bool:
+        live = "SELECT count(*) FROM queueJobs WHERE type = 'firmware.fetch' AND state = 'running'"
+        return bool(await DB.value(live) == 0)
+
+    await site.until(ended)
+    part = records.part_file(row["id"])
+    held = int(await DB.value("SELECT sum(done) FROM firmware_segments"))
+    assert part.stat().st_blocks * 512 < held
+    large.scenario("ok")
+    await wishes.resume(user, row["id"])
+    row = await site.fetched(version)
+    assert row["zip_present"] == 0
+    assert all(part.md5_ok for part in await records.list_parts(row["id"]))
+    lines = [str(line) for line in await DB.all("SELECT message FROM job_events")]
+    assert not [line for line in lines if "damaged" in line]
+    assert site.file_stats(large)["again"] < held
 
 
 async def test_a_full_disk_pauses_and_goes_on_by_itself(house_of: House, fus: Fus) -> None:
