@@ -9,8 +9,8 @@ from app.firmware.service.library import Card, Row
 from app.firmware.service.wishes import Wish
 from app.firmware.service.wording import state_word, status_word, words
 
-LOOKS = {"ok": "b3", "error": "b1", "denied": "b2", "unauthorized": "b4", "throttled": "b5"}
-SLICES = ("b4", "b5", "b1", "b2", "b3", "b6")
+LOOKS = {"ok": "b1", "error": "b3", "denied": "b2", "unauthorized": "b4", "throttled": "b5"}
+SLICES = ("b4", "b5", "b1", "b6", "b2")  # not red: nothing is wrong with the smallest part
 
 
 def told(reading: versions.Reading | None) -> str:
