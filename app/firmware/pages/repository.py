@@ -54,6 +54,7 @@ class FirmwarePages(Controller):
         )
         rows, more = await library.list_versions(wanted)
         used, most = await library.disk()
+        asking, troubles = await wishes.asking(user_id), await wishes.troubles(user_id)
         return page(
             request,
             "firmware/index.html",
@@ -64,7 +65,7 @@ class FirmwarePages(Controller):
             q=wanted.q,
             states=[(name, state_word(name)[1]) for name in STATES],
             active=[words.card(card) for card in await library.list_active()],
-            asking=[words.asked(wish) for wish in await wishes.asking(user_id)],
+            asking=[words.asked(wish, troubles.get(wish.id)) for wish in asking],
             devices=await devices.list_devices(user_id),
             ready=await library.count_ready(),
             used=used,

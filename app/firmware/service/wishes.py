@@ -6,7 +6,7 @@ from app.core.errors import Conflict, Invalid, NotFound
 from app.core.i18n import _, mark
 from app.firmware import settings, versions
 from app.firmware.outcomes import Fault
-from app.firmware.payloads import WATCH, Fetch, Resolve
+from app.firmware.payloads import RATE, WATCH, Fetch, Resolve
 from app.firmware.service import lookup, queries, records
 from app.firmware.service.records import ACTIVE, Part, Version
 from db import clock
@@ -159,6 +159,20 @@ async def asking(user_id: str) -> list[Wish]:
         (user_id,),
     )
     return msgspec.convert(rows, list[Wish])
+
+
+async def troubles(user_id: str) -> dict[int, tuple[str, int]]:
+    """Of those that were put off: the fault's code and when the next try is, by request."""
+    rows = await DB.all(
+        "SELECT r.id, j.lastError AS code, j.runAt AS at,"
+        " (SELECT max(blockedUntil) FROM queue_rates WHERE key = :rate) AS blocked"
+        " FROM firmware_requests r JOIN queueJobs j ON j.state = 'queued' AND j.dedupeKey ="
+        " 'firmware.resolve:' || r.model || ':' || r.csc || ':' || r.wanted_version"
+        " WHERE r.user_id = :user AND r.firmware_id IS NULL AND r.status = 'queued'",
+        {"user": user_id, "rate": RATE},
+    )
+    held = "throttled" if rows and (rows[0]["blocked"] or 0) > clock.ms() else ""
+    return {row["id"]: (row["code"] or held, row["at"]) for row in rows if row["code"] or held}
 
 
 async def wanted_parts(version: Version) -> list[Part]:

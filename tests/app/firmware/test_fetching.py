@@ -103,6 +103,36 @@ async def test_a_server_that_ignores_ranges_is_read_from_the_start(
     assert records.zip_file(row["id"]).stat().st_size <= row["size_bytes"]
 
 
+@pytest.mark.feature("F-24")
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("wrong_range", {"times": 2}),
+        ("no_content_range", {"times": 2}),
+        ("overrun", {"after": 5000}),
+        ("short_range", {"after": 300_000}),
+    ],
+)
+async def test_a_range_that_is_not_the_one_asked_for_is_never_written(
+    house_of: House, fus: Fus, name: str, params: dict[str, int]
+) -> None:
+    user, version = await ready(house_of, fus)
+    fus.scenario(name, **params)
+    await site.order(user, version)
+
+    async def done() -> bool:
+        await site.hurry()
+        return await site.state_of(version) == "ready"
+
+    if name == "overrun":  # never the range asked for: nothing is taken, and it stays put off
+        await site.until(lambda: DB.value("SELECT 1 FROM queueJobs WHERE lastError LIKE 'asked%'"))
+        fus.scenario("ok")
+    await site.until(done, 30)
+    row = await site.fetched(version)
+    with zipfile.ZipFile(records.zip_file(row["id"])) as zipped:
+        assert zipped.testzip() is None
+
+
 @pytest.mark.feature("F-25")
 async def test_a_block_page_is_never_written_into_the_file(house_of: House, fus: Fus) -> None:
     user, version = await ready(house_of, fus)

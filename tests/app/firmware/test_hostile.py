@@ -62,9 +62,22 @@ async def test_a_bad_archive_fails_and_leaves_no_part(
 
 
 @pytest.mark.feature("F-34")
-@pytest.mark.parametrize("kind", ["stored", "zip64", "descriptors", "pit", "no_md5"])
+@pytest.mark.parametrize("kind", ["stored", "zip64", "descriptors", "pit", "no_md5", "bad_padding"])
 async def test_an_unusual_archive_is_taken(house_of: House, fus: Fus, kind: str) -> None:
     assert await outcome(house_of, fus, kind=kind) == ("ready", "")
+
+
+@pytest.mark.feature("F-14", "F-34")
+async def test_an_old_phones_enc2_file_is_fetched_and_right(house_of: House, fus: Fus) -> None:
+    await site.point_at(fus)
+    user = await house_of.person("jana")
+    version = await site.newest(user, "GT-I9300", "DBT")
+    await site.order(user, version, model="GT-I9300", csc="DBT")
+    row = await site.fetched(version)
+    assert row["enc_version"] == 2
+    parts = await records.list_parts(row["id"])
+    assert parts
+    assert all(part.md5_ok for part in parts)
 
 
 async def test_an_unsafe_file_name_is_refused(house_of: House, fus: Fus) -> None:
