@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.demo.fus.serve import Fus
-from app.firmware.service import library, records, upkeep, wishes
+from app.firmware.service import asking, library, records, upkeep, wishes
 from db.engine import DB
 from tests.app.firmware import site
 from tests.app.firmware.test_lines import large
@@ -191,7 +191,7 @@ async def test_another_served_version_is_shown_not_taken(house_of: House, fus: F
         return bool(await DB.value("SELECT status FROM firmware_requests") == "failed")
 
     await site.until(refused)
-    assert await wishes.mismatches(user, site.MODEL, site.CSC)
+    assert await asking.mismatches(user, site.MODEL, site.CSC)
     assert not fus.stats()["files"]
 
 
