@@ -178,8 +178,9 @@ async def _pass(
         version.id, records.home(), packed=missing, unpacked=unpacked, min_free=min_free
     )
     with room as found:
-        tight, ahead = found.mode == "tight", min(pieces.AHEAD, found.spare // 3)
+        tight, ahead = found.mode == "tight", pieces.AHEAD
         if tight:
+            ahead = min(ahead, found.spare // 3)
             segments = pieces.plan(known, ranges, size, connections, largest=_short(ahead))
         elif whole:
             await asyncio.to_thread(landing.reserve, version.id, size)
