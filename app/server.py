@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import resource
 import signal
 import socket
 import sys
@@ -70,6 +71,8 @@ class Server(uvicorn.Server):
 
 def serve(settings: Settings) -> int:
     """Serve until a signal; returns the exit status: 0, 75 (try again), 78 (configuration)."""
+    # A picture of this process would hold the master key and every secret opened lately.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     logs.setup(settings.log_format, settings.log_level)
     os.umask(0o077)  # whatever any library makes below the data folder is ours alone
     try:

@@ -5,6 +5,8 @@ the whole product: change feed, hub with an open stream, statistics, FULL for ev
 """
 
 import statistics
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 
 from bench.measure import Contestant, Row, compare, report, rounds
@@ -91,6 +93,31 @@ def starts(ours: Contestant, procrastinate: Contestant) -> list[Row]:
     ]
 
 
+def rescued(ours: Contestant) -> Row:
+    """How long the boot takes to free what a killed worker held."""
+    times = rounds({"ours": ours}, "rescue", FEW)
+    return Row(
+        name="20 jobs of a killed worker rescued at boot (aim 1,000)",
+        value=round(statistics.median(times["ours"]), 2),
+        unit="ms",
+        better="lower",
+        samples=times,
+    )
+
+
+def under_load() -> Row:
+    """The whole program in a process of its own; printed, not a ratio."""
+    command = [sys.executable, "-m", "bench.queue_pages"]
+    times = [float(subprocess.check_output(command, text=True)) for _ in range(FEW)]  # noqa: S603
+    return Row(
+        name="enqueue to first line while pages are under load, p99 (aim 15)",
+        value=statistics.median(times),
+        unit="ms",
+        better="lower",
+        samples={"ours": times},
+    )
+
+
 def claims(ours: Contestant) -> list[Row]:
     """The claim statement alone, in each hard case, against an empty backlog."""
     words = {
@@ -120,6 +147,8 @@ def main() -> None:
             *throughput(ours, peers),
             *starts(ours, procrastinate),
             *claims(ours),
+            rescued(ours),
+            under_load(),
         ]
     report("queue", rows)
 

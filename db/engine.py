@@ -17,6 +17,7 @@ from piccolo.querystring import QueryString
 
 from db.changes import FEED, Feed
 from db.connection import Args, Row, execute, fetch, fetch_value
+from db.place import refuse_network
 from db.readers import Readers
 from db.transaction import Atomic, Savepoint, Tx
 from db.writer import BODY_LIMIT_S, Writer
@@ -53,6 +54,7 @@ class ApswEngine(Engine[Tx]):
         """
         if self._writer is not None:
             raise RuntimeError(f"the engine already has {self.path} open")
+        refuse_network(path)
         self.path = path
         self._writer = Writer(path, self.feed, body_limit_s)
         self._readers = Readers(path, readers)

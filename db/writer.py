@@ -288,7 +288,8 @@ class Writer:
             self._feed.deliver(changes, but)
 
     def _shut(self) -> None:
-        self._connection.execute("PRAGMA optimize").fetchall()
-        with contextlib.suppress(apsw.BusyError):  # another process still reads: its close does it
+        # Another process still reads, and its close will do it; or the file is damaged.
+        with contextlib.suppress(apsw.BusyError, apsw.CorruptError, apsw.NotADBError):
+            self._connection.execute("PRAGMA optimize").fetchall()
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._connection.close()

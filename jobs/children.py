@@ -25,6 +25,12 @@ MARK = "HOLDFAST_JOB"
 _GATE = 'read -r go || exit 125; exec "$@" </dev/null'
 
 
+def plain_environment() -> dict[str, str]:
+    """Ours without what is meant for us alone: keys, passwords, and where they lie."""
+    private = ("HOLDFAST_", "CREDENTIALS_DIRECTORY")
+    return {name: text for name, text in os.environ.items() if not name.startswith(private)}
+
+
 class Note(msgspec.Struct, frozen=True):
     """One process group; `start` is the kernel's start time of its leader, so reuse is noticed."""
 
@@ -57,7 +63,7 @@ class Children:
         process = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", _GATE, "sh", *argv),
             cwd=cwd,
-            env={**(os.environ if env is None else env), MARK: job_id},
+            env={**(plain_environment() if env is None else env), MARK: job_id},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

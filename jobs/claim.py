@@ -14,9 +14,8 @@ from jobs.row import Job, job, jobs
 
 # 1 worker id, 2 now, 3 lease ms, 4 JSON array of eligible types, 5 ms of waiting that count as one
 # priority point (0 = off). For each type it walks the distinct priorities of qj_ready, seeks the
-# first due, unblocked row of each, and takes the best: the cost is seeks, not rows. Of the rows
-# that wait for one serial key only the head of the line is in that index (triggers of
-# 0002_queue.sql).
+# first due, unblocked row of each, and takes the best: the cost is seeks, not rows. Of those that
+# wait for one serial key only the head of the line is in that index (triggers of 0002_queue.sql).
 CLAIM = """
 UPDATE queueJobs SET state='running', attempts=attempts+1, lockedBy=?1, lockedAt=?2,
   lockExpiresAt=?2+?3, startedAt=?2, updatedAt=?2, progress=NULL, progressMessage=NULL

@@ -282,15 +282,19 @@ class Context:
         It ends with the attempt, also with one that was killed. Raises ProcessFailed for a status
         other than 0, unless `check` is off.
         """
-        file = logfile.LogFile(logfile.path_of(self._data_dir, self.id, self._row.created_at))
-        status = await self._children.run(
-            self.id,
-            argv,
-            cwd=cwd,
-            env=env,
-            sink=file.append,
-            term_s=lambda: GIVEN_BACK_TERM_S if self.draining else TERM_S,
-        )
+        path = logfile.path_of(self._data_dir, self.id, self._row.created_at)
+        file = logfile.LogFile(path, self._notes.redact)
+        try:
+            status = await self._children.run(
+                self.id,
+                argv,
+                cwd=cwd,
+                env=env,
+                sink=file.add,
+                term_s=lambda: GIVEN_BACK_TERM_S if self.draining else TERM_S,
+            )
+        finally:
+            file.end()
         if check and status != 0:
             raise ProcessFailed(argv[0], status)
         return status

@@ -80,7 +80,7 @@ class Notes:
     def __init__(self, stir: Callable[[bool], None], redact: Redact, lease_ms: int) -> None:
         self._stir = stir
         self._lease_ms = lease_ms
-        self._redact = redact
+        self.redact = redact
         self._lock = threading.Lock()
         self._pending = Pending([], {}, self._lease_ms)
 
@@ -88,10 +88,10 @@ class Notes:
         self, fence: Fence, level: Level, context: str, text: str, meta: dict[str, Any]
     ) -> None:
         """Note one log line of a job."""
-        message = self._redact(text)
+        message = self.redact(text)
         if len(message) > MESSAGE_CHARS:
             message = message[:MESSAGE_CHARS] + " … (cut)"
-        metadata = self._redact(msgspec.json.encode(meta).decode()) if meta else None
+        metadata = self.redact(msgspec.json.encode(meta).decode()) if meta else None
         line = Line(
             job_id=fence.id,
             attempt=fence.attempt,
@@ -109,7 +109,7 @@ class Notes:
     def move(self, fence: Fence, percent: int, message: str | None) -> None:
         """Note how far a job is; only the last word before a write counts."""
         with self._lock:
-            self._pending.progress[fence] = (percent, message and self._redact(message))
+            self._pending.progress[fence] = (percent, message and self.redact(message))
         self._stir(False)
 
     def take(self) -> Pending:

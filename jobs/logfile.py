@@ -1,5 +1,6 @@
 """The log file of a job: the byte output of its child processes, capped, read by offset."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from db import clock
@@ -20,11 +21,28 @@ def path_of(data_dir: Path, job_id: str, created_at: int) -> Path:
 class LogFile:
     """Appends to one job's file; over 10 MiB the first MiB and the newest part stay."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, redact: Callable[[str], str] = str) -> None:
         self._path = path
+        self._redact = redact
+        self._rest = b""
+
+    def add(self, chunk: bytes) -> None:
+        """Add output, colours and all but without secrets: so whole lines at a time."""
+        data = self._rest + chunk
+        cut = 1 + max(data.rfind(b"\n"), data.rfind(b"\r"))
+        if cut == 0 and len(data) > CHUNK_BYTES:
+            cut = len(data)
+        self._rest = data[cut:]
+        if cut:
+            self.append(self._redact(data[:cut].decode(errors="replace")).encode())
+
+    def end(self) -> None:
+        """Add what is left of the last line."""
+        if self._rest:
+            self.add(b"\n")
 
     def append(self, chunk: bytes) -> None:
-        """Add output as it came, colours and all."""
+        """Add bytes as they are."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
             file.write(chunk)

@@ -1,6 +1,7 @@
 """The worker's sign of life and its care for the dead: lock, leases, rescue at boot and after."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ from db import clock
 from db.connection import execute
 from db.engine import DB
 from db.keys import uuid7
-from jobs import ending, rates, schedule
+from jobs import ending, history, rates, schedule
 from jobs.children import Children, end_orphans
 from jobs.claim import rescue_expired, rescue_workers
 from jobs.lease import Lock, locks_of_dead
@@ -27,6 +28,7 @@ from jobs.row import Job
 log = structlog.get_logger("jobs")
 
 CLOCK_STEP_S = 2.0
+SETTLED_MS = 1000  # ids are made a moment before their commit
 
 _ARRIVE = """
 INSERT INTO queue_workers(id, pid, host, version, bootId, startedAt, heartbeatAt)
@@ -68,7 +70,9 @@ class Pulse:
         running: Callable[[], Iterable[str]],
         timing: Timing,
         version: str,
+        counts_new: bool,
     ) -> None:
+        """`counts_new`: it counts for the statistics what is asked for, in whichever process."""
         self.children = Children(data_dir, worker_id)
         self._id = worker_id
         self._registry = registry
@@ -76,6 +80,8 @@ class Pulse:
         self._running = running
         self._timing = timing
         self._version = version
+        self._counts_new = counts_new
+        self._counted_to = 0
         self._lock: Lock | None = None
         self._skew = 0.0
 
@@ -83,6 +89,7 @@ class Pulse:
         """Take our lock, then every job of a worker that is dead: before anything else runs."""
         self._lock = Lock.own(self._data_dir, self._id)
         self._skew = _skew()
+        self._counted_to = clock.ms()
         about = (self._id, os.getpid(), socket.gethostname(), self._version, uuid7(), clock.ms())
         await DB.execute(_ARRIVE, about)
         await DB.write(partial(rates.sync, registry=self._registry))
@@ -97,15 +104,21 @@ class Pulse:
         self._skew = skew
         running = msgspec.json.encode(list(self._running())).decode()
         await DB.write(partial(self._renew, running=running))
+        until = clock.ms() - SETTLED_MS
+        if self._counts_new and until > self._counted_to:
+            since, self._counted_to = self._counted_to, until
+            await DB.write(partial(history.count_new, since_ms=since, until_ms=until))
         return await self.rescue()
 
     async def drain(self) -> None:
         """Tell the others that this worker takes nothing new."""
-        await DB.execute(_DRAINING, (self._id, clock.ms()))
+        with contextlib.suppress(apsw.CorruptError, apsw.NotADBError):
+            await DB.execute(_DRAINING, (self._id, clock.ms()))
 
     async def stop(self) -> None:
         """Leave: no job of ours is running any more."""
-        await DB.execute(_LEAVE, (self._id,))
+        with contextlib.suppress(apsw.CorruptError, apsw.NotADBError):
+            await DB.execute(_LEAVE, (self._id,))
         self.children.close()
         if self._lock:
             self._lock.drop()

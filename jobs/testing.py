@@ -7,13 +7,14 @@ queue_mid_tx, queue_after_effect.
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from db import clock
+from db import changes, clock
 from db.engine import DB
 from jobs import ending, log
 from jobs.children import Children
@@ -60,6 +61,41 @@ async def drain(
         if raise_errors and error is not None and ended.error_code is not None:
             raise error
     return outcomes
+
+
+@asynccontextmanager
+async def inline(*, registry: Registry = REGISTRY) -> AsyncIterator[None]:
+    """Inside the block jobs run by themselves, each after the commit that asks for it.
+
+    When the block is left all have run; what a handler raised comes out there.
+    """
+    asked = asyncio.Event()
+    stop = changes.subscribe(lambda commit: asked.set() if _touches_jobs(commit) else None)
+
+    async def keep_draining() -> None:
+        while True:
+            await asked.wait()
+            asked.clear()
+            async with busy:
+                await drain(registry=registry)
+
+    busy = asyncio.Lock()
+    draining = asyncio.get_running_loop().create_task(keep_draining())
+    try:
+        yield
+        async with busy:
+            if not draining.done():
+                await drain(registry=registry)
+    finally:
+        stop()
+        draining.cancel()
+        await asyncio.wait({draining})
+    if not draining.cancelled():
+        draining.result()
+
+
+def _touches_jobs(commit: list[changes.Change]) -> bool:
+    return any(change.table == "queueJobs" for change in commit)
 
 
 async def perform(payload: Payload, *, attempt: int = 1, registry: Registry = REGISTRY) -> Any:

@@ -38,7 +38,6 @@ WAKING = frozenset({"queueJobs", "queueSettings", "queue_types", "queue_rates", 
 FLUSH_S = 0.5
 SAFETY_S = 30.0  # covers suspend, clock steps and any signal that got lost
 TROUBLE_S = 5.0
-SETTLED_MS = 1000  # ids are made a moment before their commit
 
 
 class Worker:
@@ -72,6 +71,7 @@ class Worker:
         self.turns = 0  # how often it looked
         self.draining = False
         self.storage_full = False
+        self.corrupt = False  # nothing is claimed any more
         self._db = db
         self._registry = registry
         self._data_dir = data_dir
@@ -85,10 +85,10 @@ class Worker:
             running=lambda: [fence.id for fence in self.runs],
             timing=timing,
             version=version,
+            counts_new=serves,
         )
         self._serves = serves
         self._tally = Tally(self.poke)
-        self._counted_to = 0
         self._ends: list[End] = []
         self._flushing: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,7 +112,6 @@ class Worker:
             self._spawn(keep_ticking(self._registry.ticks[name], state))
             for name, state in self.ticks.items()
         ]
-        self._counted_to = clock.ms()
         self._bell = await bell.listen(self._data_dir, self.poke) if self._serves else None
 
     async def stop(self, drain_s: float | None = None) -> None:
@@ -124,7 +123,9 @@ class Worker:
         await self._pulse.drain()
         for run in self.runs.values():
             run.drain()
-        if drain_s is None:
+        if self.corrupt:
+            drain_s = 0.0
+        elif drain_s is None:
             drain_s = await self._db.value("SELECT drainTimeoutMs/1000.0 FROM queueSettings")
         await self._until_idle(drain_s)
         for run in self.runs.values():
@@ -168,6 +169,10 @@ class Worker:
         try:
             async with self._turning:
                 turned = await look()
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            self.corrupt = True
+            logger.critical("queue.database_corrupt", error=str(error))
+            await asyncio.Event().wait()  # the file is kept as it is: only a restore helps
         except (apsw.FullError, apsw.IOError, OSError) as error:
             self.storage_full = True
             logger.critical("queue.storage_full", error=str(error))
@@ -363,18 +368,8 @@ class Worker:
             try:
                 for row in await self._pulse.beat():
                     self._tally.count(row.type, "rescued")
-                await self._count_new()
             except Exception:
                 logger.exception("queue.pulse_failed")
-
-    async def _count_new(self) -> None:
-        """Count what was asked for since the last beat, in whichever process."""
-        until = clock.ms() - SETTLED_MS
-        if self._serves and until > self._counted_to:
-            since, self._counted_to = self._counted_to, until
-            await self._db.write(
-                partial(history.count_new, since_ms=since, until_ms=until),
-            )
 
     async def _until_idle(self, seconds: float) -> None:
         """Until no job runs, a hurry, or the time is over."""

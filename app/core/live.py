@@ -227,7 +227,7 @@ class Hub:
         boot, _, heard = last_id.rpartition("-")
         oldest = self._ring[0].number if self._ring else self.number + 1
         fresh = self._ring and monotonic() - self._ring[0].at < RING_S
-        known = boot == self.boot and heard.isascii() and heard.isdigit()
+        known = boot == self.boot and heard.isascii() and heard.isdigit() and len(heard) < 20
         if known and int(heard) == self.number:
             return
         if not known or not fresh or not oldest - 1 <= int(heard) <= self.number:
@@ -238,14 +238,18 @@ class Hub:
                 stream.put(event.name, event.number)
 
     def _watch_accounts(self, changes: Iterable[Change]) -> None:
-        """A session that ended ends its streams; a changed account has its rights read again."""
+        """A session that ended ends its streams; a changed account has its rights read again.
+
+        So has everybody after a changed setting: it may have been a domain switched off.
+        """
         gone = {c.key for c in changes if c.table == "sessions" and c.after is None}
         changed = {c.key for c in changes if c.table == "users"}
-        if gone or changed:
+        everybody = any(c.table == "configuration" for c in changes)
+        if gone or changed or everybody:
             for stream in self._streams:
                 if stream.viewer.session_id in gone:
                     stream.end("bye")
-                elif stream.viewer.id in changed:
+                elif everybody or stream.viewer.id in changed:
                     stream.check_again()
 
 

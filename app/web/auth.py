@@ -261,7 +261,7 @@ async def provide_user_id(request: WebRequest) -> str:
 def send_to_sign_in(request: Request[Any, Any, Any], _: SignInNeeded) -> Response[str]:
     """Answer `SignInNeeded`: to the sign-in page, and back to where one wanted to go."""
     if request.headers.get("HX-Request") == "true":
-        here = urlsplit(request.headers.get("HX-Current-URL", "")).path
+        here = _path_in(request.headers.get("HX-Current-URL", ""))
         return Response(
             "",
             status_code=401,
@@ -291,7 +291,7 @@ def ask_to_confirm(request: Request[Any, Any, Any], _: ConfirmNeeded) -> Respons
         wanted = _root(request.scope) + _path(request.scope) + (f"?{query}" if query else "")
         return redirect(request, f"{url}?next={quote(safe_next(wanted), safe='/')}")
     here = request.headers.get("HX-Current-URL") or request.headers.get("Referer", "")
-    back = quote(safe_next(urlsplit(str(here)).path), safe="/")
+    back = quote(safe_next(_path_in(str(here))), safe="/")
     if request.method == "GET":
         headers = {"HX-Retarget": "#toasts", "HX-Reswap": "innerHTML", "Vary": "HX-Request"}
         return page(
@@ -343,6 +343,14 @@ def client_ip_of(scope: Scope) -> str:
 
 def _principal(visit: Visit) -> Principal:
     return msgspec.convert(visit, Principal, from_attributes=True)
+
+
+def _path_in(address: str) -> str:
+    """The path of an address; empty where it is none."""
+    try:
+        return urlsplit(address).path
+    except ValueError:
+        return ""
 
 
 def _path(scope: Scope) -> str:

@@ -16,6 +16,7 @@ from app.web.auth import EXCEPTION_HANDLERS as AUTH_HANDLERS
 from app.web.auth import WebRequest
 from app.web.pages import is_fragment, page
 
+_HUNG_UP = "client disconnected prematurely"  # in Litestar's words, and a 500
 _PROBLEM = "application/problem+json"
 
 
@@ -54,6 +55,8 @@ def on_busy(request: WebRequest, error: apsw.BusyError) -> Response[Any]:
 def on_http_error(request: WebRequest, error: HTTPException) -> Response[Any]:
     """What Litestar itself refuses: unknown address, wrong method, broken or too large body."""
     status = 400 if isinstance(error, ValidationException) else error.status_code
+    if error.detail == _HUNG_UP:
+        return answer(request, 400, "")  # nobody hears it, and no fault of ours is to be looked for
     if status >= 500:
         return on_crash(request, error)
     passed_on = ("retry-after", "allow", "www-authenticate")

@@ -18,7 +18,8 @@ from app.core.i18n import _
 Form = dict[str, str | list[str]]
 T = TypeVar("T", bound=msgspec.Struct)
 
-_FORMS = ("", RequestEncodingType.URL_ENCODED, RequestEncodingType.MULTI_PART)
+# Not in parts: none of our forms has a file, and each part may name a codec that takes minutes.
+_FORMS = ("", RequestEncodingType.URL_ENCODED)
 # No form of ours has a tenth of it; each field costs time and memory that a stranger may ask for.
 MOST_FIELDS = 1000
 _PATH = re.compile(r"`\$\.([A-Za-z_][A-Za-z0-9_]*)")
@@ -26,7 +27,7 @@ _MISSING = re.compile(r"missing required field `([A-Za-z_][A-Za-z0-9_]*)`")
 
 
 async def read(request: Request[Any, Any, Any]) -> Form:
-    """What was typed, as it came; a name sent twice becomes a list. Files are left out.
+    """What was typed, as it came; a name sent twice becomes a list.
 
     Raises ClientException: 415 for a body that is no form, since taken for an empty one it would
     untick every box; 400 for one that is not UTF-8, since a password would not be the one typed;
@@ -38,9 +39,7 @@ async def read(request: Request[Any, Any, Any]) -> Form:
     try:
         # Not Litestar's own reading of this kind: it keeps the last thousand bodies, passwords and
         # all, for as long as the process lives.
-        if kind == RequestEncodingType.URL_ENCODED:
-            return gathered(_pairs(await request.body()))
-        return gathered((await request.form()).multi_items())
+        return gathered(_pairs(await request.body()) if kind else ())
     except UnicodeDecodeError:
         raise ClientException(status_code=400) from None
 
@@ -84,12 +83,10 @@ def _pairs(body: bytes) -> list[tuple[str, str]]:
     ]
 
 
-def gathered(items: Iterable[tuple[str, Any]]) -> Form:
-    """The fields by name; a name sent twice becomes a list, what is no text is left out."""
+def gathered(items: Iterable[tuple[str, str]]) -> Form:
+    """The fields by name; a name sent twice becomes a list."""
     posted: Form = {}
     for name, value in items:
-        if not isinstance(value, str):
-            continue
         before = posted.get(name)
         if before is None:
             posted[name] = value

@@ -3,6 +3,7 @@
 Without a list every host is, and nothing is built from it but links that the asker sees.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -11,6 +12,8 @@ from app.web.headers import App, Receive, Scope, Send
 
 # Supervisors and proxies ask these by address.
 ANYWHERE: Final = ("/healthz", "/readyz")
+# Names, addresses and their port; what is none of them cannot be taken apart by anybody below.
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?")
 LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -42,12 +45,17 @@ class Hosts:
 
     def _is_ours(self, scope: Scope) -> bool:
         sent = [value for name, value in scope["headers"] if name == b"host"]
-        if len(sent) > 1:
+        if len(sent) > 1 or not all(_is_host(value.decode("latin-1")) for value in sent):
             return False
         if not (self._exact or self._below) or scope["path"] in ANYWHERE:
             return True
         host = _name(sent[0].decode("latin-1")) if sent else ""
         return host in self._exact or host in LOCAL or host.endswith(self._below or ("\0",))
+
+
+def _is_host(text: str) -> bool:
+    found = _HOST.fullmatch(text.strip())
+    return found is not None and int(found[1] or 0) < 65536
 
 
 def _name(host: str) -> str:

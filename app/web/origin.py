@@ -1,8 +1,9 @@
 """Requests from other sites: whatever changes something must come from one of our own pages.
 
-No form tokens. GET and HEAD change nothing. Every other request needs `Sec-Fetch-Site: same-origin`
-or, from a browser that does not send that header (old ones, and all of them on plain http), an
-`Origin` equal to ours.
+No form tokens. GET and HEAD change nothing, and other sites may lead a browser here, but not make
+it fetch something behind its person's back (browsers say so by `Sec-Fetch-Dest`). Every other
+request needs `Sec-Fetch-Site: same-origin` or, from a browser that does not send that header (old
+ones, and all of them on plain http), an `Origin` equal to ours.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -14,6 +15,7 @@ from app.core.logs import log
 from app.web.headers import App, Receive, Scope, Send
 
 SAFE: Final = {"GET", "HEAD"}
+ELSEWHERE: Final = {"cross-site", "same-site"}
 # Path, whether everything below it is meant, why it needs no check.
 EXEMPT: Final[tuple[tuple[str, bool, str], ...]] = (
     ("/webhooks/twilio", True, "checks Twilio's signature"),
@@ -71,9 +73,11 @@ class Origin:
 
     def _fault(self, scope: Scope) -> str:
         """Why this request is refused; empty if it is not."""
-        if scope["method"] in SAFE:
-            return ""
         sites = _values(scope, b"sec-fetch-site")
+        if scope["method"] in SAFE:
+            away = any(site in ELSEWHERE for site in sites)
+            hidden = away and set(_values(scope, b"sec-fetch-dest")) - {"document"}
+            return "sec-fetch-dest" if hidden else ""
         if sites:
             return "" if sites == ["same-origin"] else "sec-fetch-site"
         origins = _values(scope, b"origin")

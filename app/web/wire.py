@@ -12,6 +12,8 @@ from typing import ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 32 * 1024  # address and headers; what proxies allow, too
+COOKIES = 200  # more than a browser keeps for one host; they are kept parsed, too
+FRAME = 8  # bytes of a chunk of one byte, and some
 QUERY_FIELDS = 100  # Litestar keeps a thousand parsed queries, and their fields weigh most
 
 
@@ -27,21 +29,30 @@ class Http(HttpToolsProtocol):
     BODY_PACE: ClassVar[int] = 1024
 
     _in_head = True
+    _in_body = False
     _head_bytes = 0
     _body_bytes = 0
+    _frame_bytes = 0
     _hang_up: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._wait_for_head()
+        self._wait(self.HEAD_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._in_body:
+            # Sizes of chunks, what may stand behind them, lines after the last: not the body.
+            self._frame_bytes += len(data)
         super().data_received(data)
-        if not self._in_head or self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._in_body and self._frame_bytes > HEAD_BYTES:
+            self.send_400_response("There is more around this body than in it.")
+        if not self._in_head:
             return
         # The parser tells of a header only when it has all of it.
         self._head_bytes += len(data)
@@ -52,7 +63,11 @@ class Http(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head, self._head_bytes = True, 0
         if self._hang_up is None:
-            self._wait_for_head()
+            self._wait(self.HEAD_S)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # after the body it is too late to say anything: nobody reads it
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         # Raised in here, the parser's caller answers 400 and closes.
@@ -60,17 +75,21 @@ class Http(HttpToolsProtocol):
             raise ValueError("head too long")
         if self.url.count(b"&") >= QUERY_FIELDS:
             raise ValueError("too many fields in the address")
-        self._in_head = False
+        if sum(v.count(b";") for n, v in self.headers if n == b"cookie") >= COOKIES:
+            raise ValueError("too many cookies")
+        self._in_head, self._in_body = False, True
+        self._frame_bytes = self._body_bytes = 0
         self._stop_waiting()
         super().on_headers_complete()
-        self._body_bytes = 0
         self._hang_up = self.loop.call_later(self.BODY_S, self._look_at_body)
 
     def on_body(self, body: bytes) -> None:
+        self._frame_bytes -= FRAME * len(body)
         self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._in_body = False
         self._stop_waiting()
         super().on_message_complete()
 
@@ -82,8 +101,8 @@ class Http(HttpToolsProtocol):
         self._body_bytes = 0
         self._hang_up = self.loop.call_later(self.BODY_S, self._look_at_body)
 
-    def _wait_for_head(self) -> None:
-        self._hang_up = self.loop.call_later(self.HEAD_S, self.transport.close)
+    def _wait(self, seconds: float) -> None:
+        self._hang_up = self.loop.call_later(seconds, self.transport.close)
 
     def _stop_waiting(self) -> None:
         if self._hang_up is not None:

@@ -38,6 +38,27 @@ async def test_a_programs_output_is_in_the_jobs_log_file(
     assert logfile.read(logfile.path_of(data_dir, done.id, done.created_at), at) == (b"", at)
 
 
+async def test_a_program_hears_nothing_of_our_secrets(
+    registry: Registry,
+    start_worker: StartWorker,
+    data_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOLDFAST_MASTER_KEY", "k3y-of-all")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/k3y-of-all")
+    monkeypatch.setenv("ORDINARY", "ordinary-47c1")
+
+    @registry.handles(Note)
+    async def note(job: Note, ctx: Context) -> None:
+        await ctx.run_process(["/usr/bin/env"])
+
+    await start_worker()
+    done = await wait((await enqueue(Note())).id)
+    said, _at = logfile.read(logfile.path_of(data_dir, done.id, done.created_at))
+    assert b"ordinary-47c1" in said
+    assert b"k3y-of-all" not in said
+
+
 async def test_a_failing_program_fails_the_job(
     registry: Registry, start_worker: StartWorker
 ) -> None:
@@ -88,16 +109,34 @@ async def test_a_group_number_used_again_by_others_is_left_alone(data_dir: Path)
     assert await stranger.wait() == -signal.SIGKILL
 
 
-async def test_job_rows_hold_no_secret_of_an_error(
-    registry: Registry, start_worker: StartWorker
+@pytest.mark.feature("Q-89")
+async def test_a_secret_is_in_no_error_no_log_line_no_progress_and_no_log_file(
+    registry: Registry, start_worker: StartWorker, data_dir: Path
 ) -> None:
+    """Also where the output comes in pieces that cut the secret in two."""
+    halves = "printf 'key sk-sec'; sleep 0.05; printf 'ret used\\nlast sk-secret'"
+
     @registry.handles(Note)
     async def note(job: Note, ctx: Context) -> None:
+        ctx.log.info("calls with sk-secret", header="Bearer sk-secret")
+        await ctx.progress(1, message="sent sk-secret")
+        await ctx.run_process(["/bin/sh", "-c", halves])
         raise PermissionError("token sk-secret refused")
 
     await start_worker(redact=lambda text: text.replace("sk-secret", "[hidden]"))
     job = await enqueue(Note(), max_attempts=1)
     done = await wait(job.id)
-    told = await DB.value("SELECT group_concat(message||metadata) FROM job_events")
+    told = await DB.all("SELECT * FROM job_events")
     assert done.last_error == "token [hidden] refused"
+    assert "calls with [hidden]" in str(told)
     assert "sk-secret" not in f"{await get(job.id)} {told}"
+    chunk, _ = logfile.read(logfile.path_of(data_dir, done.id, done.created_at))
+    assert chunk == b"key [hidden] used\nlast [hidden]\n"
+
+
+async def test_a_payload_too_big_for_a_row_is_refused_when_it_is_asked_for(
+    start_worker: StartWorker,
+) -> None:
+    """The origin kept images in its payloads (projects.md 5b, 10): here a file and its id."""
+    with pytest.raises(ValueError, match="over 262144"):
+        await enqueue(Note(text="x" * 300_000))

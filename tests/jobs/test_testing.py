@@ -1,10 +1,12 @@
+import asyncio
+
 import pytest
 
 from db.clock import FakeClock
-from db.engine import ApswEngine
+from db.engine import DB, ApswEngine
 from jobs.enqueue import enqueue
 from jobs.registry import Registry, Steps
-from jobs.testing import assert_enqueued, drain, perform, refute_enqueued
+from jobs.testing import assert_enqueued, drain, inline, perform, refute_enqueued
 from jobs.worker import Context
 from tests.jobs.samples import Note, Scan
 
@@ -63,3 +65,19 @@ async def test_perform_runs_one_handler_without_the_table(
     with pytest.raises(ValueError, match="bad text"):
         await perform(Note(text="bad"), registry=registry)
     await refute_enqueued(Note)
+
+
+@pytest.mark.feature("Q-33")
+async def test_inline_runs_jobs_after_the_commit_that_asks(
+    db: ApswEngine, registry: Registry, ran: list[str]
+) -> None:
+    async with inline(registry=registry):
+        await enqueue(Note(text="one"))
+        async with DB.tx():
+            await enqueue(Note(text="two"))
+            await asyncio.sleep(0.02)
+            assert "two" not in ran, "it is not committed"
+    assert sorted(ran) == ["one", "scan one", "scan two", "two"]
+    with pytest.raises(ValueError, match="bad text"):
+        async with inline(registry=registry):
+            await enqueue(Note(text="bad"))

@@ -127,3 +127,39 @@ def test_what_admins_do_to_firmware_asks_a_stale_admin_for_the_password(town: To
             assert answer.status_code == 303
             assert answer.headers["location"].startswith("/account/confirm")
     connection.close()
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("kind", ["image", "iframe", "empty", "script"])
+def test_other_sites_make_a_browser_ask_for_nothing(town: Town, site: str, kind: str) -> None:
+    # Ten pictures at /join/… shut who looks at them out of invites and recovery codes for an hour;
+    # a neighbour on another port could take all streams of a session.
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Dest": kind}
+    assert town.user.get("/live", headers=headers).status_code == 403
+    with Person(town.server.url) as guest:
+        for n in range(12):
+            assert guest.get(f"/join/unknown-{n}", headers=headers).status_code == 403
+        assert guest.get("/join/unknown").status_code in (404, 429)
+
+
+def test_a_link_on_another_site_still_leads_here(town: Town) -> None:
+    headers = {
+        "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": "document",
+    }
+    assert town.user.get("/account", headers=headers).status_code == 200
+
+
+def test_everybodys_queries_ask_a_stale_admin_for_the_password(town: Town) -> None:
+    connection = apsw.Connection(str(town.server.data_dir / "holdfast.db"))
+    connection.set_busy_timeout(5000)
+    with Person(town.server.url) as admin:
+        admin.sign_in()
+        assert admin.get("/firmware/queries/csv").status_code == 200
+        connection.execute("UPDATE sessions SET reauthAt = '2020-01-01T00:00:00.000Z'").fetchall()
+        answer = admin.get("/firmware/queries/csv")
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/account/confirm")
+        assert admin.get("/firmware/queries").status_code == 200
+    connection.close()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import resource
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,22 @@ def test_a_second_start_says_who_holds_the_folder(tmp_path: Path) -> None:
         assert httpx.get(f"{server.url}/readyz").status_code == 200
         server.kill()
         server.start()  # a dead holder holds nothing
+
+
+@pytest.mark.feature("Q-02")
+def test_jobs_run_in_the_process_that_serves_pages_and_nowhere_else(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as server:
+        change(
+            server.data_dir,
+            "INSERT INTO queueJobs (id, type, runAt, createdAt, updatedAt)"
+            " VALUES ('j', 'ops.stats_fold', 0, 0, 0)",
+        )
+        done = "SELECT 1 FROM queueJobs WHERE id='j' AND state='succeeded'"
+        until(lambda: ask(server.data_dir, done), "the job to run")
+        (worker,) = ask(server.data_dir, "SELECT pid FROM queue_workers")
+        assert worker["pid"] == server.pid
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
+        assert children.split() == []
 
 
 @pytest.mark.feature("X-49")
@@ -216,3 +233,18 @@ def test_while_it_drains_pages_answer_and_a_second_signal_ends_it_at_once(
     finally:
         server.kill()
         person.http.close()
+
+
+def test_a_crash_leaves_no_picture_of_the_memory(tmp_path: Path) -> None:
+    """What lies in the memory are master keys and passwords."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if hard == 0:
+        pytest.fail("this machine allows no core dumps at all: nothing to see here")
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        with serving(tmp_path / "data") as server:
+            limits = Path(f"/proc/{server.pid}/limits").read_text()
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    line = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert line.split()[4] == "0"

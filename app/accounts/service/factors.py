@@ -123,6 +123,7 @@ async def enter(session_id: str, user_id: str, caller: Caller, by: str) -> Passe
     token = await sessions.start_session(user_id, caller, remember=remember, auth_level=2)
     await throttle.clear("second", session_id)
     await throttle.clear("second_user", user_id)
+    await throttle.clear("second_user", throttle.of_known(user_id))
     await audit.record(
         "session.started",
         actor_id=user_id,
@@ -138,11 +139,11 @@ async def count_try(
     session_id: str, user_id: str, caller: Caller, *, known: tuple[str, ...] = ()
 ) -> None:
     """One more try at the second factor. Raises StepOver, which also ends the pre-session."""
-    tries = [("second", session_id)]
-    if user_id not in known:
-        tries.append(("second_user", user_id))
+    # Devices that were known count apart: strangers do not hold them up, but being known, perhaps
+    # since before there was a second factor, is no leave to guess for ever.
+    whom = throttle.of_known(user_id) if user_id in known else user_id
     try:
-        await throttle.take(*tries)
+        await throttle.take(("second", session_id), ("second_user", whom))
     except throttle.Throttled as refusal:
         await sessions.end_pending(session_id)
         await _tell_of_guessing(user_id, caller)

@@ -25,6 +25,7 @@ SHORTEST, LONGEST = 10, 256
 BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}")
 BCRYPT_BYTES = 72
 THREADS, WAITING = 2, 32
+JUDGED, JUDGED_ENDS, MANY_SIGNS = 72, 16, 5
 
 # RFC 9106's choice for little memory, and a smaller one for machines with 512 MB.
 PRESETS = {
@@ -35,6 +36,9 @@ PRESETS = {
         time_cost=2, memory_cost=19456, parallelism=1, hash_len=32, salt_len=16
     ),
 }
+
+
+_SIGNS = frozenset("4@8({[<3691!|7$5+%20")  # zxcvbn's own list
 
 
 class Busy(AppError):
@@ -126,10 +130,24 @@ async def check_password(password: str, *context: str) -> None:
     if "\0" in password or not _encodable(password):
         raise Invalid(password=_("This password has a character that cannot be stored."))
     words = [word for text in ("holdfast", *context) for word in (text, *text.split("@")) if word]
-    # zxcvbn takes at most 72 characters; a longer password is judged by its first 72.
-    judged = await asyncio.to_thread(zxcvbn, password[:72], user_inputs=words)
-    if judged["score"] < 3:
+    scores = [
+        (await asyncio.to_thread(zxcvbn, part, user_inputs=words))["score"]
+        for part in judged(password)
+    ]
+    if max(scores) < 3:
         raise Invalid(password=_("Too easy to guess. A few unrelated words make a good password."))
+
+
+def judged(password: str) -> tuple[str, ...]:
+    """What a password is judged by: its first 72 characters, more zxcvbn does not take.
+
+    Of one with many signs that may stand for letters its two ends: zxcvbn tries all their
+    meanings, for seconds. A password is no weaker than a part of it.
+    """
+    whole = password[:JUDGED]
+    if len(_SIGNS & set(whole)) <= MANY_SIGNS:
+        return (whole,)
+    return (whole[:JUDGED_ENDS], whole[-JUDGED_ENDS:])
 
 
 def _encodable(text: str) -> bool:

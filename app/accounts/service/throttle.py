@@ -124,6 +124,11 @@ async def sweep() -> int:
     )
 
 
+def of_known(whom: str) -> str:
+    """Under what the devices count on which somebody signed in before."""
+    return f"{whom} known"
+
+
 def network(ip: str) -> str:
     """What counts as one caller: an IPv4 address, or the /64 an IPv6 address stands in."""
     try:

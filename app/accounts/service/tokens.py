@@ -26,6 +26,7 @@ from db.engine import DB
 USUAL_DAYS, MOST_DAYS = 90, 3650
 MOST = 50  # of one person
 NAME_MAX = 80
+REFUSALS_NOTED = 10  # lines of the log for one token in an hour
 NOTE_EVERY = timedelta(minutes=5)
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 FORM = re.compile(r"hf_([0-9A-Za-z]{8})_([A-Za-z0-9_-]{43})([0-9A-Za-z]{6})")
@@ -202,7 +203,7 @@ async def read_token(text: str, ip: str) -> Admitted | None:
     if row is None or not secrets.compare_digest(row["secret_hash"], sessions.hash_token(found[2])):
         return None
     if not _is_from(ip, json.loads(row["ip_list"])):
-        await _note("token.refused", row["user_id"], row["token_id"], ip, {"reason": "address"})
+        await _note_refusal(row["user_id"], row["token_id"], ip)
         return None
     last = row["last_used_at"]
     if last is None or now - clock.parse(last) >= NOTE_EVERY:
@@ -258,6 +259,18 @@ def _is_from(ip: str, networks: Sequence[str]) -> bool:
         return False
     nets = [ip_network(net) for net in networks]
     return any(address.version == net.version and address in net for net in nets)
+
+
+async def _note_refusal(user_id: str, token_id: str, ip: str) -> None:
+    """Whoever found a token may not fill the disk with it."""
+    since = clock.text(clock.now() - timedelta(hours=1))
+    noted = await DB.value(
+        "SELECT count(*) FROM audit_log WHERE object_type = 'api_token' AND object_id = ?"
+        " AND action = 'token.refused' AND at > ?",
+        (token_id, since),
+    )
+    if noted < REFUSALS_NOTED:
+        await _note("token.refused", user_id, token_id, ip, {"reason": "address"})
 
 
 async def _note(action: str, user_id: str, token_id: str, ip: str, detail: dict[str, Any]) -> None:

@@ -42,8 +42,9 @@ async def offer(user_id: str, login: str, session_id: str, host: str = "") -> Of
     if await is_set_up(user_id):
         raise Conflict(_("An authenticator app is set up already."))
     secret = await _offered(user_id, session_id)
-    issuer = f"{ISSUER} {host}".strip()
-    uri = pyotp.TOTP(secret).provisioning_uri(name=login, issuer_name=issuer)
+    # Cut, so that a picture holds it.
+    issuer = f"{ISSUER} {host[:100]}".strip()
+    uri = pyotp.TOTP(secret).provisioning_uri(name=login[:64], issuer_name=issuer)
     return Offer(secret=secret, uri=uri)
 
 

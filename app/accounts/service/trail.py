@@ -28,7 +28,7 @@ COLUMNS = (
     "request_id",
 )
 # Cells that a spreadsheet would take for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = (*"=+-@＝＋－＠", "\t", "\r", "\n")
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):

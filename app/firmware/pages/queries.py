@@ -67,7 +67,7 @@ class FirmwareQueryPages(Controller):
             return await _list(request, Wanted(user_id=whose), errors=error.fields, code=422)
         return await _list(request, Wanted(user_id=whose, imei=number), found=imeis.mask(number))
 
-    @get("/csv", name="firmware_queries_csv")
+    @get("/csv", name="firmware_queries_csv", opt={"fresh": True, "rate": "exports"})
     async def export(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
         rows = await queries.list_pairs(Wanted(user_id=_whose(request, user_id)), limit=MOST)
         out = io.StringIO()
@@ -121,7 +121,8 @@ def _row(pair: Pair) -> dict[str, Any]:
 def _safe(value: str | None) -> str:
     """A cell that no spreadsheet takes for a formula."""
     text = value or ""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    formula = (*"=+-@＝＋－＠", "\t", "\r", "\n")
+    return f"'{text}" if text.startswith(formula) else text
 
 
 def _whose(request: WebRequest, user_id: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from app.core import audit
+from app.core.admins import is_admin
 from app.core.errors import Invalid
 from app.core.i18n import _
 from app.core.live import Viewer
@@ -17,6 +18,7 @@ from db.engine import DB
 from jobs import enqueue as queue
 from jobs.context import Context
 from jobs.enqueue import Duplicate, enqueue
+from jobs.outcome import Fail
 
 AT_ONCE = 500
 
@@ -87,7 +89,12 @@ async def act(
 
 
 async def work(job: BulkAction, ctx: Context) -> dict[str, int]:
-    """The job: 500 rows to a transaction, from the newest down."""
+    """The job: 500 rows to a transaction, from the newest down.
+
+    Fail where who asked is no admin any more: a kept job must not outlive the right to it.
+    """
+    if not await is_admin(job.actor):
+        raise Fail("who asked for this is no admin any more", "not_admin")
     total = await count(job.state, job.q, job.newest)
     seen, changed, below = ctx.cursor or (0, 0, "")
     while ids := await _page(job.state, job.q, job.newest, below):

@@ -12,6 +12,7 @@ from app.core import audit, paths
 from app.core.errors import Conflict, NotFound
 from app.core.i18n import _
 from app.core.live import Viewer
+from app.core.settings import DOMAINS
 from db import clock
 from db.connection import Row
 from db.engine import DB
@@ -219,9 +220,15 @@ async def cancel_job(viewer: Viewer, job_id: str, *, mine: bool, ip: str = "") -
 
 
 async def retry_job(viewer: Viewer, job_id: str, *, mine: bool, ip: str = "") -> None:
-    """Queue a failed or cancelled job again. Raises NotFound, Conflict."""
+    """Queue a failed or cancelled job again. Raises NotFound, Conflict.
+
+    NotFound, too, where it belongs to a domain the viewer may no longer use.
+    """
     async with DB.tx():
-        await _visible(viewer, job_id, mine=mine)
+        row = await _visible(viewer, job_id, mine=mine)
+        domain = row["type"].partition(".")[0]
+        if viewer.role != "admin" and domain in DOMAINS and domain not in viewer.domains:
+            raise NotFound
         try:
             queued = await queue.retry(job_id)
         except Duplicate as twin:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from app.tickets.outcomes import Fault, Outcome
+from jobs.children import plain_environment
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Playwright
@@ -92,6 +93,7 @@ class Keeper:
                 self._browser = await self._playwright.chromium.launch(
                     executable_path=shutil.which(path),
                     chromium_sandbox=not is_unguarded(),
+                    env={**plain_environment()},
                     args=[*_ARGS, f"--host-resolver-rules={_rules(hosts)}"],
                 )
         except Exception as error:  # whatever Playwright raises: it did not start

@@ -31,6 +31,8 @@ SMALLEST_PX: Final = 100
 SMALLEST_BYTES: Final = 500
 MOST_PIXELS: Final = 25_000_000
 MOST_PICTURES: Final = 20
+# What a browser shows. Of the others one is a program (EPS), and all are read by C of old.
+FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
 _DATA_URL: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[^,;]*)*),(.*)", re.S | re.I)
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 
@@ -71,7 +73,7 @@ def read_code(data: bytes) -> Code | None:
     if zxingcpp is None or not data:
         return None
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 return None
             grey = _on_white(picture).convert("L")

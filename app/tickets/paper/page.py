@@ -37,6 +37,15 @@ _WITHIN: Final = re.compile(rf"</?(?:{_INLINE})(?:\s{_REST}|>)")
 _TAGS: Final = re.compile(rf"</?[a-zA-Z]{_REST}")
 
 
+# What a page may hold. The parser takes the square of the depth, and letters left open (`<b>`) are
+# opened again in every block that follows: a small page may cost hours, or all memory.
+MOST_ELEMENTS: Final = 10_000
+MOST_OPENED: Final = 2_000_000
+_OPENED: Final = re.compile(
+    r"<(?:(a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?![a-z0-9-])|[a-z])", re.I
+)
+
+
 class Asset(msgspec.Struct, frozen=True):
     """A stylesheet, picture or font of a page."""
 
@@ -96,7 +105,17 @@ class Page:
 
     def fresh_tree(self) -> LexborHTMLParser:
         """A tree of one's own, to be changed."""
-        return LexborHTMLParser(self.text)
+        return LexborHTMLParser(self._bounded)
+
+    @cached_property
+    def _bounded(self) -> str:
+        """The source up to where it holds more than a page may."""
+        elements = letters = 0
+        for found in _OPENED.finditer(self.text):
+            elements, letters = elements + 1, letters + (found[1] is not None)
+            if elements > MOST_ELEMENTS or elements * letters > MOST_OPENED:
+                return self.text[: found.start()]
+        return self.text
 
     @cached_property
     def base_url(self) -> str:

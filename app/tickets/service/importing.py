@@ -188,7 +188,10 @@ def _newest(read: list[Read]) -> list[Read]:
 
 
 def _find(path: str, user_id: str, downloads: Path | None, home: Path) -> Path | None:
-    """The file at its place, or under the folder of downloads by its last two names, or one."""
+    """The file at its place, or under the folder of downloads by its last two names, or one.
+
+    Only below one of the two folders that were handed in: the database may name any file.
+    """
     name = Path(path).name
     if not name:
         return None
@@ -199,7 +202,16 @@ def _find(path: str, user_id: str, downloads: Path | None, home: Path) -> Path |
             *(downloads / part / name for part in (Path(path).parent.name, user_id)),
             downloads / name,
         ]
-    return next((place for place in places if place.is_file()), None)
+    handed_in = [folder.resolve() for folder in (home, downloads) if folder is not None]
+    return next(
+        (
+            place
+            for place in places
+            if place.is_file()
+            and any(place.resolve().is_relative_to(folder) for folder in handed_in)
+        ),
+        None,
+    )
 
 
 async def _rules() -> Rules:

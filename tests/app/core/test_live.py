@@ -225,3 +225,13 @@ async def test_closing_ends_every_stream_and_takes_no_new_one(stage: Stage) -> N
     with pytest.raises(TooManyStreams):
         stage.hub.connect(stage.anna)
     stage.hub = Hub(NOUNS, FEED)
+
+
+async def test_a_changed_setting_has_everybodys_rights_read_again(stage: Stage) -> None:
+    # A domain may have been switched off, or on.
+    stream = stage.hub.connect(stage.ben)
+    await stage.db.execute(
+        "INSERT INTO configuration (id, key, value) VALUES ('c', 'domains.enabled', '[]')"
+    )
+    assert await stream.next(5) == []
+    assert stream.stale

@@ -161,6 +161,30 @@ async def test_verifying_finds_a_flipped_byte(house_of: House, fus: Fus) -> None
     assert part.filename in row["error_text"]
 
 
+async def test_what_another_database_computes_is_not_taken_over(
+    house_of: House, tmp_path: Path
+) -> None:
+    # A view is a program of whoever made the file, and need not end.
+    connection = apsw.Connection(str(tmp_path / "firmware.db"))
+    connection.execute(
+        "CREATE VIEW imei_log AS SELECT 1 AS id, '350000000000006' AS imei, 'SM-S921B' AS model,"
+        " 'EUX' AS csc, 'A/B/C/D' AS version_code, 'ok' AS status_fus,"
+        " '2026-11-01 10:00:00' AS created_at;"
+        "CREATE TABLE firmware (id INTEGER PRIMARY KEY, version_code TEXT, filename TEXT)"
+    )
+    connection.close()
+    admin = await house_of.person("ada", role="admin")
+    asked = await importing.order_import(
+        str(tmp_path / "firmware.db"), "", dry_run=False, actor=admin
+    )
+
+    async def over() -> bool:
+        return bool(await DB.value("SELECT finishedAt FROM queueJobs WHERE id = ?", (asked.id,)))
+
+    await site.until(over)
+    assert not await DB.value("SELECT count(*) FROM imei_log")
+
+
 @pytest.mark.feature("F-62")
 async def test_the_origins_database_is_taken_over_twice_without_doubles(
     house_of: House, tmp_path: Path

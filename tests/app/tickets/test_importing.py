@@ -71,6 +71,28 @@ async def page_of(desk: Desk) -> bytes:
     return (desk.house.app.settings.data_dir / str(path)).read_bytes()
 
 
+@pytest.mark.parametrize("way", ["written out", "by steps", "by a link"])
+async def test_a_database_of_somebody_else_names_no_file_of_this_server(
+    desk: Desk, tmp_path: Path, way: str
+) -> None:
+    # Whoever handed it in would read it afterwards as a ticket of theirs.
+    secret = tmp_path / "server" / "secret.key"
+    secret.parent.mkdir()
+    secret.write_text("the key of everything")
+    home = tmp_path / "came"
+    downloads = home / "downloads"
+    downloads.mkdir(parents=True)
+    (downloads / "a.html").symlink_to(secret)
+    path = {"written out": str(secret), "by steps": "../server/secret.key", "by a link": "a.html"}
+    user = ("u1", "jana", None, None, "user", "{}", None, None, "en", 1, 0, None, None)
+    ticket = (1, "u1", "x", "y", path[way], "success", None, None)
+    old = fill(home / "app.db", {"users": [user], "tickets": [ticket]})
+    report = await importing.import_origin(old, downloads, KEY)
+    assert "tickets" not in report.made
+    kept = (desk.house.app.settings.data_dir / "tickets").rglob("*")
+    assert not any(b"everything" in file.read_bytes() for file in kept if file.is_file())
+
+
 @pytest.mark.feature("T-66")
 async def test_everything_comes_over_once(desk: Desk, tmp_path: Path) -> None:
     page = await page_of(desk)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.server import http_config
-from app.web.wire import HEAD_BYTES, QUERY_FIELDS, Http
+from app.web.wire import COOKIES, HEAD_BYTES, QUERY_FIELDS, Http
 from tests.app.web.server import page, serving
 
 pytestmark = pytest.mark.anyio
@@ -140,3 +140,30 @@ async def test_where_we_do_not_read_nobody_is_too_slow() -> None:
         asyncio.get_running_loop().call_later(6 * Hasty.BODY_S, gate.set)
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+
+
+async def test_what_comes_after_the_body_has_an_end_too() -> None:
+    async with serving(http_config(reading)) as port:
+        lines = [b"X-%d: %s\r\n" % (n, b"a" * 1000) for n in range(1000)]
+        assert await say(port, CHUNKED, *lines, b"\r\n") in REFUSED
+        assert await say(port, CHUNKED, b"X: ", *[b"a" * 8000] * 1000) in REFUSED
+        assert (await say(port, CHUNKED, b"X: a\r\n\r\n")).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("cookie", [b"a=1;", b"a=1; "], ids=["close", "apart"])
+async def test_more_cookies_than_a_browser_keeps_are_refused(cookie: bytes) -> None:
+    async with serving(http_config(page())) as port:
+        sent = START + b"Cookie: " + cookie * (COOKIES + 1) + b"\r\n\r\n"
+        assert await say(port, sent) in REFUSED
+        kept = START + b"Cookie: " + cookie * (COOKIES - 1) + b"\r\n\r\n"
+        assert (await say(port, kept)).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_body_in_the_smallest_chunks_is_read() -> None:
+    async with serving(http_config(reading)) as port:
+        head = CHUNKED.replace(b"1\r\na\r\n0\r\n", b"")
+        sent = [b"1\r\na\r\n" * 5000] * 20
+        assert (await say(port, head, *sent, b"0\r\n\r\n")).startswith(b"HTTP/1.1 200")

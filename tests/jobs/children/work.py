@@ -79,6 +79,7 @@ async def hold(job: Hold, ctx: Context) -> None:
         async with ctx.tx() as tx:
             await DB.execute(EFFECT, (ctx.id, os.getpid()))
             await ctx.complete(tx)
+        say(f"done {ctx.id}")
     except LeaseLost:
         say(f"lost {ctx.id}")
         raise

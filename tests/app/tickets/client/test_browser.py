@@ -1,6 +1,8 @@
 """The browser driver and `auto`: real Chromium against the stand-in portal."""
 
+import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +45,22 @@ async def running() -> AsyncIterator[Portal]:
 def portal(running: Portal) -> Portal:
     running.reset()
     return running
+
+
+async def test_the_browser_hears_nothing_of_our_secrets(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await chromium.close()
+    monkeypatch.setenv("HOLDFAST_MASTER_KEY", "k3y-of-all")
+    monkeypatch.setenv("ORDINARY", "ordinary-47c1")
+    await go(portal)
+    told = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"--host-resolver-rules" in (folder / "cmdline").read_bytes():
+                told.append((folder / "environ").read_bytes())
+    assert any(b"ordinary-47c1" in one for one in told)
+    assert not any(b"k3y-of-all" in one for one in told)
 
 
 async def tell(_step: str) -> None:

@@ -90,6 +90,7 @@ async def socks4(seen: list[str]) -> AsyncIterator[str]:
             beyond = await asyncio.open_connection(host, port)
             writer.write(b"\0\x5a" + head[2:])
             await asyncio.gather(pipe(reader, beyond[1]), pipe(beyond[0], writer))
+        writer.close()  # browsers also connect to hang up again
 
     calls: set[Any] = set()
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
