@@ -86,7 +86,9 @@ async def _index(
 def _device(device: Device) -> dict[str, Any]:
     new, old = versions.read(device.latest_seen), versions.read(device.device_version)
     look, word = "planned", _("not looked up yet")
-    if device.has_update:
+    if device.latest_seen and not device.device_version:
+        word = _("version not given")
+    elif device.has_update:
         look, word = "ready", _("update found")
     elif device.latest_seen:
         look, word = "success", _("up to date")

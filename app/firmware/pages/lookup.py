@@ -14,7 +14,7 @@ from app.core.i18n import _, fmt_month
 from app.firmware import imei as imeis
 from app.firmware import regions, versions
 from app.firmware.pages.words import told
-from app.firmware.service import devices, lookup, wishes
+from app.firmware.service import asking, devices, lookup, wishes
 from app.firmware.service.devices import Device, DeviceForm
 from app.firmware.service.lookup import Known
 from app.firmware.service.wording import state_word, words
@@ -153,10 +153,10 @@ async def _data(
     user_id: str, model: str, csc: str, device: Device | None, *, beta: bool
 ) -> dict[str, Any]:
     known = await lookup.list_known(model, csc) if model and csc else []
-    asking = await lookup.last_asking(model, csc) if model and csc else None
+    asked = await lookup.last_asking(model, csc) if model and csc else None
     newest = await lookup.newest_version(model, csc) if known else None
     runs = device.device_version if device else ""
-    fault = words(asking.error_code, asking.error_text) if asking and not known else None
+    fault = words(asked.error_code, asked.error_text) if asked and not known else None
     return {
         "model": model,
         "csc": csc,
@@ -167,7 +167,7 @@ async def _data(
         "models": await lookup.known_models(),
         "devices": await devices.list_devices(user_id),
         "device": device,
-        "asking": asking,
+        "asking": asked,
         "fault": fault if fault and fault.title else None,
         "newest": next((_version(v, runs) for v in known if v.version_code == newest), None),
         "announced": [_version(v, runs) for v in known if v.kind == "unreleased"],
@@ -175,7 +175,7 @@ async def _data(
         "betas": [_version(v, runs) for v in known if v.kind == "beta"] if beta else [],
         "beta_count": sum(v.kind == "beta" for v in known),
         "beta": beta,
-        "mismatches": await wishes.mismatches(user_id, model, csc) if model else [],
+        "mismatches": await asking.mismatches(user_id, model, csc) if model else [],
     }
 
 

@@ -12,7 +12,7 @@ from app.core.errors import Invalid
 from app.core.i18n import _, ngettext
 from app.core.live import Viewer
 from app.firmware.pages import words
-from app.firmware.service import devices, library, upkeep, verifying, wishes
+from app.firmware.service import asking, devices, library, upkeep, verifying, wishes
 from app.firmware.service.library import Filter
 from app.firmware.service.wording import state_word
 from app.web import forms
@@ -54,6 +54,7 @@ class FirmwarePages(Controller):
         )
         rows, more = await library.list_versions(wanted)
         used, most = await library.disk()
+        waiting, troubles = await asking.open_questions(user_id), await asking.troubles(user_id)
         return page(
             request,
             "firmware/index.html",
@@ -64,7 +65,7 @@ class FirmwarePages(Controller):
             q=wanted.q,
             states=[(name, state_word(name)[1]) for name in STATES],
             active=[words.card(card) for card in await library.list_active()],
-            asking=[words.asked(wish) for wish in await wishes.asking(user_id)],
+            asking=[words.asked(wish, troubles.get(wish.id)) for wish in waiting],
             devices=await devices.list_devices(user_id),
             ready=await library.count_ready(),
             used=used,

@@ -5,12 +5,13 @@ from typing import Any
 
 from app.core.i18n import _, fmt_day, fmt_month, fmt_size, ngettext
 from app.firmware import versions
+from app.firmware.outcomes import KINDS
 from app.firmware.service.library import Card, Row
 from app.firmware.service.wishes import Wish
 from app.firmware.service.wording import state_word, status_word, words
 
-LOOKS = {"ok": "b3", "error": "b1", "denied": "b2", "unauthorized": "b4", "throttled": "b5"}
-SLICES = ("b4", "b5", "b1", "b2", "b3", "b6")
+LOOKS = {"ok": "b1", "error": "b3", "denied": "b2", "unauthorized": "b4", "throttled": "b5"}
+SLICES = ("b4", "b5", "b1", "b6", "b2")  # not red: nothing is wrong with the smallest part
 
 
 def told(reading: versions.Reading | None) -> str:
@@ -40,9 +41,12 @@ def per_day(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def asked(wish: Wish) -> dict[str, str]:
-    """A request that waits for Samsung's word."""
+def asked(wish: Wish, trouble: tuple[str, int] | None) -> dict[str, Any]:
+    """A request that waits for Samsung's word, and why it still does."""
+    code, at = trouble or ("", 0)
     return {
+        "fault": words(code if code in KINDS else "network", code) if trouble else None,
+        "next": at,
         "pda": versions.pda(wish.wanted_version or ""),
         "target": f"{wish.model}, {wish.csc}",
         "since": wish.created_at,

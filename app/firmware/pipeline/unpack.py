@@ -226,7 +226,7 @@ class Follower:
         if stop - start >= PUNCH:
             disk.punch(self._part_fd, start, stop - start)
             self._punched = stop
-            self._state.let_go(stop)
+        self._state.let_go(before)
 
 
 def _keep_heap() -> None:

@@ -164,6 +164,10 @@ async def _pass(
     if todo and lost:
         for segment in known:
             segment.done, segment.crc32 = 0, 0
+    inside = [(member.offset, member.end) for member in todo]
+    for segment in await asyncio.to_thread(landing.hollow, version.id, known, inside):
+        segment.done, segment.crc32 = 0, 0
+    await asyncio.to_thread(landing.clear, version.id, done)
     segments = pieces.plan(known, ranges, size, connections)
     missing = sum(s.length - s.done for s in segments)
     unpacked = sum(member.size for member in todo) or (size if whole else 0)
@@ -174,10 +178,10 @@ async def _pass(
         version.id, records.home(), packed=missing, unpacked=unpacked, min_free=min_free
     )
     with room as found:
-        tight, ahead = found.mode == "tight", min(pieces.AHEAD, found.spare // 3)
+        tight, ahead = found.mode == "tight", pieces.AHEAD
         if tight:
+            ahead = min(ahead, found.spare // 3)
             segments = pieces.plan(known, ranges, size, connections, largest=_short(ahead))
-            _start_over(segments, [(m.offset, m.end) for m in todo])
         elif whole:
             await asyncio.to_thread(landing.reserve, version.id, size)
         plan = Plan(
@@ -204,14 +208,6 @@ async def _pass(
 def _short(ahead: int) -> int:
     """Pieces of which all that are under way take little of the room there is."""
     return max(pieces.SMALLEST, min(pieces.LARGEST, ahead // 8)) // pieces.BLOCK * pieces.BLOCK
-
-
-def _start_over(segments: list[Segment], ranges: list[tuple[int, int]]) -> None:
-    """Little room: what lay behind the unpacking is gone, so unfinished parts begin anew."""
-    for segment in segments:
-        inside = any(segment.start < end and start < segment.end for start, end in ranges)
-        if inside and segment.length > archive.TAIL:
-            segment.done, segment.crc32 = 0, 0
 
 
 async def _read_parts(version: Version) -> None:

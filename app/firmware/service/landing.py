@@ -14,6 +14,7 @@ from app.core.files import private_folder, sync_folder
 from app.firmware import archive, settings, versions
 from app.firmware.outcomes import Fault
 from app.firmware.pipeline import disk
+from app.firmware.pipeline.segments import Segment
 from app.firmware.service import records, wishes
 from app.firmware.service.records import Part, Version
 from db import clock
@@ -46,6 +47,38 @@ def reserve(firmware_id: int, size: int) -> None:
             disk.reserve(fd, size)
     finally:
         os.close(fd)
+
+
+def clear(firmware_id: int, keep: set[str]) -> None:
+    """Remove parts that were begun and not ended: they are unpacked anew, and count as room."""
+    for path in open_folder(firmware_id).iterdir():
+        if path.name not in keep:
+            path.unlink()
+
+
+def hollow(
+    firmware_id: int, segments: Sequence[Segment], ranges: Sequence[tuple[int, int]]
+) -> list[Segment]:
+    """Pieces whose bytes in these ranges were given back: unpacked in little room, then a crash."""
+    try:
+        file = records.part_file(firmware_id).open("rb")
+    except FileNotFoundError:
+        return []
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        return [
+            segment
+            for segment in segments
+            if any(
+                _hole(file.fileno(), max(segment.start, start), min(here, end, size))
+                for start, end in ranges
+                if (here := segment.start + segment.done) > start and segment.start < end
+            )
+        ]
+
+
+def _hole(fd: int, start: int, end: int) -> bool:
+    return start < end and os.lseek(fd, start, os.SEEK_HOLE) < end
 
 
 def is_lost(firmware_id: int) -> bool:

@@ -151,16 +151,6 @@ async def list_own(user_id: str, limit: int = 20) -> list[Wish]:
     return msgspec.convert(rows, list[Wish])
 
 
-async def asking(user_id: str) -> list[Wish]:
-    """A person's requests of which Samsung has not said yet what they are."""
-    rows = await DB.all(
-        "SELECT * FROM firmware_requests WHERE user_id = ? AND firmware_id IS NULL"
-        " AND status = 'queued' ORDER BY id DESC LIMIT 10",
-        (user_id,),
-    )
-    return msgspec.convert(rows, list[Wish])
-
-
 async def wanted_parts(version: Version) -> list[Part]:
     """The union of what the open requests want."""
     parts = await records.list_parts(version.id)
@@ -270,26 +260,3 @@ def _covered(wanted: str, here: list[Part]) -> bool:
 
 def _band(watch: bool) -> int | None:
     return WATCH if watch else None
-
-
-class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that ended because another version was served."""
-
-    wanted: str
-    served: str
-
-
-async def mismatches(user_id: str, model: str, csc: str) -> list[Mismatch]:
-    """One's own requests of the last day that Samsung answered with another version."""
-    rows = await DB.all(
-        "SELECT r.wanted_version AS wanted, j.lastError AS text FROM firmware_requests r"
-        " JOIN queueJobs j ON j.dedupeKey = 'firmware.resolve:' || r.model || ':' || r.csc || ':'"
-        " || r.wanted_version AND j.errorCode = 'other_version'"
-        " WHERE r.user_id = ? AND r.model = ? AND r.csc = ? AND r.status = 'failed'"
-        " AND r.firmware_id IS NULL ORDER BY r.id DESC LIMIT 1",
-        (user_id, model, csc),
-    )
-    return [
-        Mismatch(wanted=row["wanted"], served=(row["text"] or "").rpartition("served ")[2])
-        for row in rows
-    ]

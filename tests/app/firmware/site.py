@@ -59,7 +59,8 @@ async def fetched(version: str, state: str = "ready", seconds: float = 30) -> di
         await until(look, seconds)
     except TimeoutError:
         jobs = "SELECT type, state, errorCode, lastError, stackTrace FROM queueJobs"
-        raise AssertionError([await state_of(version), *await DB.all(jobs)]) from None
+        events = await DB.all("SELECT message, metadata FROM job_events ORDER BY id")
+        raise AssertionError([await state_of(version), *await DB.all(jobs), *events]) from None
     row = await DB.one("SELECT * FROM firmware WHERE version_code = ?", (version,))
     assert row is not None
     return row

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from app.demo.fus.serve import Fus
 from db.engine import DB
@@ -70,20 +70,20 @@ async def test_everything_can_be_done_without_scripts(
         await page.goto(f"{place.url}/firmware/lookup")
         await page.fill("[name=model]", "SM-S921B")
         await page.fill("[name=csc]", "EUX")
-        await page.get_by_role("button", name="Look up").click()
+        await press(page.get_by_role("button", name="Look up"))
         version = await site.newest(place.user_id)
         await page.reload()
         pda = version.partition("/")[0]
-        await page.get_by_role("button", name=f"Get {pda}").first.click()
+        await press(page.get_by_role("button", name=f"Get {pda}").first)
         await site.fetched(version, "downloading")
         await page.goto(f"{place.url}/firmware")
-        await page.get_by_role("link", name=pda).first.click()
+        await press(page.get_by_role("link", name=pda).first)
         await expect(page.locator(".fetch__figures")).to_contain_text("%")
-        await page.get_by_role("button", name="Pause", exact=True).click()
+        await press(page.get_by_role("button", name="Pause", exact=True))
         await site.fetched(version, "paused")
         await page.reload()
         large.reset()
-        await page.get_by_role("button", name="Go on").first.click()
+        await press(page.get_by_role("button", name="Go on").first)
         await site.fetched(version)
         await page.reload()
         async with page.expect_download() as saving:
@@ -92,17 +92,17 @@ async def test_everything_can_be_done_without_scripts(
         await (await saving.value).save_as(saved)
         smallest = await DB.value("SELECT min(size_bytes) FROM firmware_components")
         assert saved.stat().st_size == smallest
-        await page.get_by_role("button", name="Verify again").click()
-        await page.get_by_role("button", name="Keep for good").click()
+        await press(page.get_by_role("button", name="Verify again"))
+        await press(page.get_by_role("button", name="Keep for good"))
         assert await DB.value("SELECT pinned FROM firmware") == 1
         await devices(page, place)
         await page.goto(f"{place.url}/firmware/queries")
         await page.fill("[name=imei]", IMEI)
-        await page.get_by_role("button", name="Find").click()
+        await press(page.get_by_role("button", name="Find"))
         await expect(page.locator("main")).to_contain_text("35297624 •••••• •")
         await page.goto(f"{place.url}/admin/firmware")
         await page.fill("[name=connections]", "3")
-        await page.get_by_role("button", name="Save").click()
+        await press(page.get_by_role("button", name="Save"))
         assert await DB.value("SELECT value FROM configuration WHERE key = 'firmware.connections'")
 
 
@@ -112,10 +112,16 @@ async def devices(page: Page, place: Town) -> None:
     await page.fill("[name=nickname]", "Old phone")
     await page.fill("[name=model]", "SM-A146P")
     await page.fill("[name=csc]", "EUX")
-    await page.get_by_role("button", name="Save").click()
-    await page.get_by_role("link", name="Change").first.click()
+    await press(page.get_by_role("button", name="Save"))
+    await press(page.get_by_role("link", name="Change").first)
     await page.fill("[name=nickname]", "My phone")
-    await page.get_by_role("button", name="Save").click()
+    await press(page.get_by_role("button", name="Save"))
     await expect(page.locator("#firmware-devices")).to_contain_text("My phone")
-    await page.get_by_role("button", name="Forget").first.click()
+    await press(page.get_by_role("button", name="Forget").first)
     assert await DB.value("SELECT count(*) FROM firmware_devices") == 0
+
+
+async def press(button: Locator) -> None:
+    """Click, and be on the page it leads to."""
+    async with button.page.expect_navigation():
+        await button.click()

@@ -34,7 +34,7 @@ def kies(profile: Profile) -> Profile:
     return msgspec.structs.replace(profile, protocol="kies")
 
 
-@pytest.mark.feature("F-01", "F-03")
+@pytest.mark.feature("F-01", "F-03", "F-13")
 async def test_smart_needs_no_imei(profile: Profile) -> None:
     async with Client(profile) as client:
         binary = await client.inform(await wish(profile))
@@ -66,7 +66,7 @@ async def test_keys_nobody_knows_are_named_and_a_setting_helps(profile: Profile,
         assert (await client.inform(await wish(profile, known_imei()))).size_bytes
 
 
-@pytest.mark.feature("F-47")
+@pytest.mark.feature("F-04", "F-47")
 async def test_kies_without_a_known_imei_is_denied(profile: Profile) -> None:
     async with Client(kies(profile)) as client:
         with pytest.raises(Fault) as caught:

@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from app.demo.fus.serve import Fus
-from app.firmware.service import library, records, upkeep, wishes
+from app.firmware.service import asking, library, records, upkeep, wishes
 from db.engine import DB
 from tests.app.firmware import site
+from tests.app.firmware.test_lines import large
 from tests.app.house import House
 
 pytestmark = pytest.mark.anyio
+
+__all__ = ["large"]
 
 
 async def ready(house: House, fus: Fus, **more: Any) -> tuple[str, str]:
@@ -100,6 +103,36 @@ async def test_a_server_that_ignores_ranges_is_read_from_the_start(
     assert records.zip_file(row["id"]).stat().st_size <= row["size_bytes"]
 
 
+@pytest.mark.feature("F-24")
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("wrong_range", {"times": 2}),
+        ("no_content_range", {"times": 2}),
+        ("overrun", {"after": 5000}),
+        ("short_range", {"after": 300_000}),
+    ],
+)
+async def test_a_range_that_is_not_the_one_asked_for_is_never_written(
+    house_of: House, fus: Fus, name: str, params: dict[str, int]
+) -> None:
+    user, version = await ready(house_of, fus)
+    fus.scenario(name, **params)
+    await site.order(user, version)
+
+    async def done() -> bool:
+        await site.hurry()
+        return await site.state_of(version) == "ready"
+
+    if name == "overrun":  # never the range asked for: nothing is taken, and it stays put off
+        await site.until(lambda: DB.value("SELECT 1 FROM queueJobs WHERE lastError LIKE 'asked%'"))
+        fus.scenario("ok")
+    await site.until(done, 30)
+    row = await site.fetched(version)
+    with zipfile.ZipFile(records.zip_file(row["id"])) as zipped:
+        assert zipped.testzip() is None
+
+
 @pytest.mark.feature("F-25")
 async def test_a_block_page_is_never_written_into_the_file(house_of: House, fus: Fus) -> None:
     user, version = await ready(house_of, fus)
@@ -158,7 +191,7 @@ async def test_another_served_version_is_shown_not_taken(house_of: House, fus: F
         return bool(await DB.value("SELECT status FROM firmware_requests") == "failed")
 
     await site.until(refused)
-    assert await wishes.mismatches(user, site.MODEL, site.CSC)
+    assert await asking.mismatches(user, site.MODEL, site.CSC)
     assert not fus.stats()["files"]
 
 
@@ -195,6 +228,39 @@ async def test_little_room_is_used_without_the_archive_and_none_is_refused(
     row = await site.fetched(version)
     assert row["zip_present"] == 0
     assert len(list(records.parts_folder(row["id"]).iterdir())) == 5
+
+
+@pytest.mark.feature("F-38")
+async def test_in_little_room_a_pause_loses_what_was_let_go_and_no_more(
+    house_of: House, large: Fus
+) -> None:
+    user, version = await ready(house_of, large, min_free_mib=10**9)
+    large.scenario("slow", rate=700_000)
+    await site.order(user, version)
+    row = await site.fetched(version, "downloading")
+
+    async def some() -> bool:
+        return bool((await library.get_card(user, row["id"])).done > 6_000_000)
+
+    await site.until(some)
+    await wishes.pause(user, row["id"], admin=False)
+
+    async def ended() -> bool:
+        live = "SELECT count(*) FROM queueJobs WHERE type = 'firmware.fetch' AND state = 'running'"
+        return bool(await DB.value(live) == 0)
+
+    await site.until(ended)
+    part = records.part_file(row["id"])
+    held = int(await DB.value("SELECT sum(done) FROM firmware_segments"))
+    assert part.stat().st_blocks * 512 < held
+    large.scenario("ok")
+    await wishes.resume(user, row["id"])
+    row = await site.fetched(version)
+    assert row["zip_present"] == 0
+    assert all(part.md5_ok for part in await records.list_parts(row["id"]))
+    lines = [str(line) for line in await DB.all("SELECT message FROM job_events")]
+    assert not [line for line in lines if "damaged" in line]
+    assert site.file_stats(large)["again"] < held
 
 
 async def test_a_full_disk_pauses_and_goes_on_by_itself(house_of: House, fus: Fus) -> None:

@@ -1,6 +1,7 @@
 """What pages tell of a version: where its proofs came from, what charts show, typed versions."""
 
 import re
+from typing import Any
 
 import httpx
 import pytest
@@ -107,7 +108,7 @@ def data(page: str, title: str) -> list[list[str]]:
     return [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in body.split("</tr>")[:-1]]
 
 
-@pytest.mark.feature("F-09")
+@pytest.mark.feature("F-09", "F-12")
 async def test_a_region_without_a_list_takes_a_typed_version(house_of: House, fus: Fus) -> None:
     await site.point_at(fus)
     user = await house_of.person("jana")
@@ -132,3 +133,52 @@ async def test_a_region_without_a_list_takes_a_typed_version(house_of: House, fu
     assert answer.status_code == 303
     row = await site.fetched("S928USQS4BYD1/S928UOYN4BYD1/S928USQS4BYD1/S928USQS4BYD1")
     assert (row["model"], row["csc"]) == (TYPED, TYPED_CSC)
+
+
+@pytest.mark.feature("F-48")
+@pytest.mark.parametrize(
+    ("name", "params", "words"),
+    [
+        ("unauthorized", {"at": "init"}, "Samsung refused the permission it had given."),
+        ("block_page", {"at": "init"}, "Samsung refuses this server&#39;s address at present."),
+        ("rate_limit", {"at": "init"}, "Samsung asked for patience: too many requests."),
+    ],
+)
+async def test_a_request_that_is_put_off_says_why_and_until_when(
+    house_of: House, fus: Fus, name: str, params: dict[str, Any], words: str
+) -> None:
+    await site.point_at(fus)
+    user = await house_of.person("jana")
+    browser = await house_of.browser(user)
+    version = await site.newest(user)
+    fus.scenario(name, **params)
+    await site.order(user, version)
+
+    async def told() -> str:
+        page = (await browser.get("/firmware")).text
+        return page if words in page else ""
+
+    page = await site.until(told)
+    assert "It is tried again by itself." in page
+    assert "Next try" in page.partition(words)[2]
+
+
+@pytest.mark.feature("F-11")
+async def test_a_version_the_phone_would_refuse_is_marked(house_of: House, fus: Fus) -> None:
+    await site.point_at(fus)
+    user = await house_of.person("jana")
+    browser = await house_of.browser(user)
+    await site.newest(user)
+    runs = "S921BXXUACYJ8/S921BOXMACYJ8/S921BXXUACYJ8/S921BXXUACYJ8"
+    form = {"model": site.MODEL, "csc": site.CSC, "device_version": runs}
+    assert (await browser.post("/firmware/devices", data=form)).status_code == 303
+    device = await DB.value("SELECT id FROM firmware_devices")
+    target = {"model": site.MODEL, "csc": site.CSC, "device": device}
+    page = (await browser.get("/firmware/lookup", params=target)).text
+    history = page.partition('id="history"')[2]
+    marked = [
+        "older bootloader than your device" in line
+        for line in history.split("<li>")
+        if "S921BXX" in line
+    ]
+    assert marked == [False, False, True, True, True]
