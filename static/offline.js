@@ -3,8 +3,8 @@
 
 (() => {
   const TICKET = "holdfast-ticket";
-  const PICTURE = "/ticket.png";
-  const WORDS = "/ticket.json";
+  // Addresses that no page has: names for what is kept, below the path that we are shown under.
+  const kept = (name) => `${document.getElementById("worker").dataset.scope}kept/${name}`;
 
   async function start() {
     const place = document.getElementById("worker");
@@ -23,8 +23,8 @@
     const picture = await fetch(button.dataset.keep);
     if (!picture.ok) return;
     const cache = await caches.open(TICKET);
-    await cache.put(PICTURE, picture);
-    await cache.put(WORDS, new Response(JSON.stringify({ words: button.dataset.words })));
+    await cache.put(kept("ticket.png"), picture);
+    await cache.put(kept("ticket.json"), new Response(JSON.stringify({ words: button.dataset.words })));
     button.querySelector("span").textContent = button.dataset.done;
     button.disabled = true;
   }
@@ -33,7 +33,7 @@
     const shelf = document.getElementById("kept-ticket");
     if (!shelf || !window.caches) return;
     const cache = await caches.open(TICKET);
-    const [picture, words] = await Promise.all([cache.match(PICTURE), cache.match(WORDS)]);
+    const [picture, words] = await Promise.all([cache.match(kept("ticket.png")), cache.match(kept("ticket.json"))]);
     if (!picture || !words) return;
     const bytes = new Uint8Array(await picture.arrayBuffer());
     document.getElementById("kept-picture").src = `data:image/png;base64,${btoa(String.fromCharCode(...bytes))}`;

@@ -23,6 +23,7 @@ from app.core import i18n, vault
 from app.core.area import Shell
 from app.core.paths import TEMPLATES, version
 from app.web.assets import asset
+from app.web.links import root_of
 
 if TYPE_CHECKING:
     # auth.py redirects through this module, so only its types are known here.
@@ -118,7 +119,8 @@ def done(request: WebRequest, url: str, event: str, *, toast: str = "") -> Respo
 
 def redirect(request: WebRequest, url: str, *, toast: str = "") -> Response[str]:
     """303 to a page of ours (for htmx: `HX-Redirect`), with one sentence to be shown there."""
-    target = url if url.startswith(_root(request) or "/") else _root(request) + url
+    root = root_of(request.scope)
+    target = url if url.startswith(f"{root}/") else root + url
     target = quote(target, safe="/?#[]@!$&'()*+,;:=%~")  # a header takes no other letters
     if request.headers.get("HX-Request") == "true":
         response = Response(
@@ -228,7 +230,7 @@ def _given(request: WebRequest) -> dict[str, Any]:
     items = [NavItem(*item) for item in nav if may(user, item[4])]
     given = {
         "request": request,
-        "root": _root(request),
+        "root": root_of(request.scope),
         "path": path,
         "host": request.url.netloc,
         "user": user,
@@ -346,19 +348,15 @@ def _put(
     )
 
 
-def _root(request: WebRequest) -> str:
-    return str(request.scope.get("root_path", "")).rstrip("/")
-
-
 @pass_context
 def _url_for(context: Context, name: str, /, **values: Any) -> str:
     request = context["request"]
     if values:
-        return _root(request) + str(request.app.route_reverse(name, **values))
+        return str(request.app.route_reverse(name, **values))
     known = request.app.state.setdefault("addresses", {})
     if name not in known:
         known[name] = str(request.app.route_reverse(name))
-    return _root(request) + str(known[name])
+    return str(known[name])
 
 
 @pass_context
