@@ -8,7 +8,7 @@
 
   // What only scripts can do is hidden until there is one.
   function reveal(within = document) {
-    each("[data-copy], [data-reveal], [data-themes], #live-state", (it) => { it.hidden = false; }, within);
+    each("[data-copy], [data-reveal], [data-themes], [data-pick-all], [data-bulk-count], #live-state", (it) => { it.hidden = false; }, within);
   }
 
   // Theme: remembered on this device, drawn by the server on the next page.

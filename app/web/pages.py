@@ -202,6 +202,7 @@ def environment() -> Environment:
     for name in ("time", "day", "range", "month", "span", "size", "number"):
         env.globals[f"fmt_{name}"] = getattr(i18n, f"fmt_{name}")
     env.globals["round_up"] = _round_up
+    env.filters["capfirst"] = lambda text: text[:1].upper() + text[1:]
     env.globals["iso"] = lambda value: i18n.as_time(value).isoformat(timespec="seconds")
     return env
 

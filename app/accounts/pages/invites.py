@@ -1,25 +1,27 @@
 """Making and revoking invites."""
 
-import csv
-import io
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
 
 from app.accounts.pages.qr import draw
 from app.accounts.pages.replies import REFUSALS, again
-from app.accounts.service import invites, trail
-from app.core.i18n import _
-from app.web import auth, forms
+from app.accounts.service import invites
+from app.core.errors import Invalid
+from app.core.i18n import _, ngettext
+from app.web import auth, forms, lists
 from app.web.auth import WebRequest
 from app.web.links import absolute, url
-from app.web.pages import done, page
+from app.web.lists import Listing
+from app.web.pages import done, page, redirect
 
-PAGE_ROWS = 50
+SHEET = (
+    *("short", "state", "label", "email", "role", "creator", "used_by"),
+    *("created_at", "expires_at", "used_at", "revoked_at"),
+)
 
 
 class InviteForm(msgspec.Struct, kw_only=True):
@@ -30,6 +32,14 @@ class InviteForm(msgspec.Struct, kw_only=True):
     hours: str = ""
     role: str = "user"
     domains: list[str] = []
+
+
+class BulkForm(msgspec.Struct, kw_only=True):
+    """One action on the invites ticked. `back`: the query of the list they stood in."""
+
+    action: str
+    id: list[str] = []
+    back: str = ""
 
 
 class ManyForm(msgspec.Struct, kw_only=True):
@@ -49,15 +59,25 @@ class InvitePages(Controller):
     opt = {"access": "admin"}
 
     @get("/", name="invites")
-    async def index(
-        self,
-        request: WebRequest,
-        q: FromQuery[str] = "",
-        at: FromQuery[int] = 0,
-    ) -> Response[str]:
-        state = request.query_params.get("state", "")  # as an argument, Litestar keeps this word
-        data = await _invite_data(request, q=q, state=state, at=at)
+    async def index(self, request: WebRequest) -> Response[str]:
+        data = await _invite_data(request)
         return page(request, "accounts/invites.html", block="invite_rows", **data)
+
+    @get("/csv", name="invites_csv")
+    async def csv(self, request: WebRequest) -> Response[bytes]:
+        listed = await _listed(_listing(request), limit=lists.MOST_ROWS)
+        rows = ([getattr(row, name) for name in SHEET] for row in listed.rows)
+        return lists.csv_file("invites", SHEET, rows)
+
+    @post("/bulk", name="invites_bulk", status_code=303)
+    async def bulk(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
+        form = await forms.read_form(request, BulkForm)
+        if form.action != "revoke":
+            raise Invalid(action=_("Choose what to do."))
+        count = await invites.revoke_many(user_id, form.id, ip=auth.client_ip(request))
+        here = lists.back_to(url(request, "invites"), form.back)
+        words = ngettext("%(n)s invite was revoked.", "%(n)s invites were revoked.", count)
+        return redirect(request, here, toast=words)
 
     @post("/", name="invites_create", status_code=200)
     async def create(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
@@ -134,20 +154,8 @@ def _shown(request: WebRequest, invite: invites.NewInvite) -> dict[str, Any]:
 
 def _csv(links: list[dict[str, Any]]) -> Response[bytes]:
     """The links as a file; like the page, it is given out once."""
-    filled = io.StringIO()
-    writer = csv.writer(filled)
-    writer.writerow(("email", "label", "link", "expires_at"))
-    for made in links:
-        row = (made["email"], made["label"], made["link"], made["expires_at"].isoformat())
-        writer.writerow([trail.cell(value) for value in row])
-    headers = {
-        "Content-Disposition": 'attachment; filename="holdfast-invites.csv"',
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "Cache-Control": "no-store",
-    }
-    return Response(
-        filled.getvalue().encode(), media_type="text/csv; charset=utf-8", headers=headers
-    )
+    head = ("email", "label", "link", "expires_at")
+    return lists.csv_file("invites", head, ([made[name] for name in head] for made in links))
 
 
 async def _many_data(request: WebRequest, *, made: Any = None) -> dict[str, Any]:
@@ -177,19 +185,20 @@ async def _chosen_domains(chosen: list[str]) -> list[str] | None:
     return None if set(chosen) >= set(await invites.enabled_domains()) else chosen
 
 
-async def _invite_data(
-    request: WebRequest, *, q: str = "", state: str = "", at: int = 0, made: Any = None
-) -> dict[str, Any]:
-    state = state if state in invites.STATES else ""
-    at = max(at, 0)
-    listed = await invites.list_invites(state=state, q=q, limit=PAGE_ROWS, offset=at)
+def _listing(request: WebRequest) -> Listing:
+    sorts, usual = invites.ORDERS, invites.USUAL
+    return lists.read_listing(request, url(request, "invites"), sorts=sorts, usual=usual)
+
+
+async def _listed(listing: Listing, **more: Any) -> invites.InviteList:
+    state, q = listing.filters["state"], listing.filters["q"]
+    return await invites.list_invites(state=state, q=q, sort=listing.sort, **more)
+
+
+async def _invite_data(request: WebRequest, *, made: Any = None) -> dict[str, Any]:
+    listing = _listing(request)
+    listed = await _listed(listing, limit=listing.step, offset=listing.at, upto=listing.upto)
     words = domain_words()
-
-    def at_row(offset: int) -> str:
-        values = {"state": state, "q": q, "at": offset or ""}
-        query = urlencode({name: value for name, value in values.items() if value})
-        return url(request, "invites") + (f"?{query}" if query else "")
-
     rows = [
         msgspec.structs.asdict(row)
         | {
@@ -202,12 +211,7 @@ async def _invite_data(
     return {
         "rows": rows,
         "counts": listed.counts,
-        "total": listed.total,
-        "state": state,
-        "q": q,
-        "newer_url": at_row(max(at - PAGE_ROWS, 0)) if at else "",
-        "older_url": at_row(at + PAGE_ROWS) if at + PAGE_ROWS < listed.total else "",
-        "here_url": at_row(at),
+        "listing": listing.found(listed.total, listed.came),
         "hours": await invites.usual_hours(),
         "domains": [(name, words[name]) for name in await invites.enabled_domains()],
         "made": made,

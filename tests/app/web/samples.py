@@ -8,6 +8,7 @@ from types import SimpleNamespace as Thing
 from typing import Any
 
 from app.core.area import Hit
+from app.web.lists import Listing
 from tests.app.web import queue_samples, ticket_samples
 
 NOW = datetime(2026, 11, 20, 10, 42, tzinfo=UTC)
@@ -163,12 +164,7 @@ INVITES: dict[str, Any] = {
         for state, label in (("open", "Tom"), ("used", "Ben"), ("void", ""))
     ],
     "counts": Thing(all=3, open=1, used=1, expired=0, revoked=0, void=1),
-    "state": "",
-    "q": "",
-    "total": 3,
-    "newer_url": "",
-    "older_url": "/older",
-    "here_url": "/admin/invites?q=",
+    "listing": Listing("/admin/invites", {"state": "", "q": ""}, "-made", "-made", total=3),
     "hours": 72,
     "domains": [("tickets", "Tickets"), ("firmware", "Firmware")],
     "made": None,

@@ -12,6 +12,8 @@ from typing import Any
 
 from playwright.async_api import Browser, Page, ViewportSize
 
+from app.accounts.service import invites, resets, sessions
+from app.accounts.service.sessions import Caller
 from app.core import notify, settings
 from app.tickets import document
 from db import clock
@@ -139,7 +141,10 @@ class Town:
         for version in ("old", "new"):
             folder = self.house.app.settings.data_dir / "tickets" / version
             folder.mkdir(parents=True)
-            for name, content in (*_FILES, (document.RAW, f"<p>{LONG}</p><p>{version}</p>".encode())):
+            for name, content in (
+                *_FILES,
+                (document.RAW, f"<p>{LONG}</p><p>{version}</p>".encode()),
+            ):
                 (folder / name).write_bytes(content)
         await settings.put("tickets.admin_can_view", True, None, actor_kind="system")
         self.ids |= {
@@ -151,17 +156,31 @@ class Town:
             "person_id": self.user_id,
         }
 
+    async def doors(self) -> list[Place]:
+        """The pages of who is not signed in, those behind a link of one's own too."""
+        reset = await resets.make_link(self.user_id, self.ids["person"])
+        invite = await invites.create_invite(self.user_id)
+        return [
+            *(each for each in self.places() if each.outside),
+            Place("reset", f"/reset/{reset.secret}", "anon_only"),
+            Place("join", f"/join/{invite.secret}", "anon_only"),
+        ]
+
+    async def half_way(self) -> str:
+        """A session that still waits for its second factor."""
+        return await sessions.start_session(self.user_id, Caller(ip="192.0.2.7"), auth_level=0)
+
     def places(self) -> list[Place]:
         """Every page of the program, with things to show where it shows a thing."""
         return list(places(self.house.app.litestar, self.ids))
 
     @asynccontextmanager
-    async def tab(self, *, signed_in: bool = True, **look: Any) -> AsyncIterator[Page]:
-        """A tab of a fresh browser profile."""
+    async def tab(self, *, token: str | None = "", **look: Any) -> AsyncIterator[Page]:
+        """A tab of a fresh browser profile, signed in; `token`: as whom else, None: nobody."""
         usual = {"viewport": DESK, "locale": "en-GB", "reduced_motion": "reduce"}
         context = await self.browser.new_context(**{**usual, **look})
-        if signed_in:
-            token = await self.house.session(self.user_id)
+        if token is not None:
+            token = token or await self.house.session(self.user_id)
             await context.add_cookies([{"name": "holdfast", "value": token, "url": self.url}])
         page = await context.new_page()
         page.set_default_timeout(15_000)
