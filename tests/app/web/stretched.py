@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import wrap
 
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import write_po
@@ -26,7 +27,9 @@ def stretch(text: str) -> str:
     """`Save %(n)s` becomes `⟦Šávé %(n)s ~~~⟧`."""
     parts = _PLACE.split(text)
     marked = "".join(p if _PLACE.fullmatch(p) else p.translate(_LETTERS) for p in parts)
-    return f"{LEFT}{marked} {'~' * max(len(text) * 2 // 5, 2)}{RIGHT}"
+    # In words of nine letters: what has to break in a line can.
+    more = wrap("~" * max(len(text) * 2 // 5, 2), 9)
+    return f"{LEFT}{marked} {' '.join(more)}{RIGHT}"
 
 
 @contextmanager

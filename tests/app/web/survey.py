@@ -25,7 +25,8 @@ WIDE = """() => {
   if (document.documentElement.scrollWidth > innerWidth) out.push('the page');
   for (const it of document.querySelectorAll('button, a, h1, h2, label, th, .state')) {
     const box = it.getBoundingClientRect();
-    if (box.width && box.right > innerWidth + 1 && !it.closest('.tabs, .log, .code, [popover]'))
+    const scrolls = it.closest('.tabs, .log, .code, [popover], .table:not(.table--stack)');
+    if (box.width && box.right > innerWidth + 1 && !scrolls)
       out.push(it.outerHTML.slice(0, 120));
   }
   return out;
@@ -52,9 +53,17 @@ class Seen:
 
 
 async def walk(
-    town: Town, places: Iterable[Place], *, token: str | None = "", tabs: int = 2
+    town: Town,
+    places: Iterable[Place],
+    *,
+    token: str | None = "",
+    tabs: int = 2,
+    colours: bool = True,
 ) -> list[Seen]:
-    """Look at every page, at both sizes in both themes. `token`: as whom, see `Town.tab`."""
+    """Look at every page, at both sizes in both themes. `token`: as whom, see `Town.tab`.
+
+    `colours`: also where only colours differ from what was looked at with all rules.
+    """
     left, seen = list(places), list[Seen]()
     weights: dict[str, int] = {}
 
@@ -62,13 +71,13 @@ async def walk(
         # The policy is lifted in this profile alone, so that axe may be put into the page.
         async with town.tab(token=token, bypass_csp=True) as page:
             while left:
-                seen.append(await _look(page, town.url, left.pop(), weights))
+                seen.append(await _look(page, town.url, left.pop(), weights, colours))
 
     await asyncio.gather(*(one_tab() for _number in range(tabs)))
     return seen
 
 
-async def _look(page: Page, url: str, place: Place, weights: dict[str, int]) -> Seen:
+async def _look(page: Page, url: str, place: Place, weights: dict[str, int], colours: bool) -> Seen:
     found = Seen(place)
 
     def note(request: Request) -> None:
@@ -92,7 +101,8 @@ async def _look(page: Page, url: str, place: Place, weights: dict[str, int]) -> 
         found.wide += [f"{where}: {it}" for it in await page.evaluate(WIDE)]
         # All rules where most differs; between the other two only colours do.
         whole = where in ("1366 px, light", "390 px, dark")
-        found.faults += [f"{where}: {it}" for it in await violations(page, whole=whole)]
+        if whole or colours:
+            found.faults += [f"{where}: {it}" for it in await violations(page, whole=whole)]
 
     await each_look(page, look)
     page.remove_listener("request", note)

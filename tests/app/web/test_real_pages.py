@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ PAGE_LIMIT = 100 * 1024  # bytes of styles and scripts, before compression
 MISSING = Place("missing", "/no/such/place", "user")
 WIDTHS = (1366, 390, 320)
 # Texts of the frame and the page that must be ours; what people and machines wrote is left out.
+NAMES = {"Holdfast"}
 OURS = "h1, h2, thead th, .field > label, .tabs a, .button:not(.jump), .rail__link, summary"
 
 
@@ -67,13 +69,13 @@ async def test_pages_ask_only_our_own_server_and_stay_light(tour: list[Seen]) ->
         )
     assert [url for each in tour for url in each.foreign] == []
     assert [each.place.path for each in tour if each.bytes > PAGE_LIMIT] == []
-    assert [each.place.path for each in tour if len(each.loaded) > 4] == []
+    assert [each.place.path for each in tour if len(each.loaded) > 5] == []
 
 
 @pytest.mark.feature("X-20")
-@pytest.mark.parametrize("locale", ["de", "ru"])
-async def test_every_page_fits_in_other_languages(place: Town, locale: str) -> None:
-    assert await _wide_in(place, locale) == []
+async def test_every_page_fits_in_german(place: Town) -> None:
+    wide, _texts = await _read_in(place, "de")
+    assert not wide, "\n".join(wide)
 
 
 @pytest.mark.feature("X-20")
@@ -82,47 +84,43 @@ async def test_a_language_a_third_longer_fits_and_leaves_no_text_out(
 ) -> None:
     """The made-up language: nothing sticks out, and no head, label or button stays English."""
     with stretched.stretched(tmp_path):
-        wide = await _wide_in(place, stretched.LOCALE)
-        plain: list[str] = []
-        async with place.tab(java_script_enabled=False) as page:
-            for each in place.places():
-                if each.outside:
-                    continue
-                await page.goto(place.url + each.path, wait_until="domcontentloaded")
-                texts = await page.locator(OURS).all_inner_texts()
-                ours = [text for text in texts if stretched.LEFT in text]
-                assert ours, f"the control: {each.path} speaks it"
-                plain += [f"{each.path}: {text}" for text in texts if _is_forgotten(text)]
-    assert wide == []
-    assert plain == []
+        wide, texts = await _read_in(place, stretched.LOCALE)
+    assert not wide, "\n".join(wide)
+    silent = [path for path, said in texts.items() if not any(stretched.LEFT in it for it in said)]
+    assert silent == [], "the control: every page speaks it"
+    plain = {path: [it for it in said if _is_forgotten(it)] for path, said in texts.items()}
+    left = [f"{path}: {said}" for path, said in plain.items() if said]
+    assert not left, "\n".join(left)
 
 
 def _is_forgotten(text: str) -> bool:
-    """A text of several words in English without the marks of the made-up language."""
-    return stretched.LEFT not in text and len(text.split()) > 1 and " the " in f" {text} "
+    """Whether a head, label or button says something, and not in the made-up language."""
+    return stretched.LEFT not in text and bool(re.search(r"[a-z]{3}", text)) and text not in NAMES
 
 
-async def _wide_in(place: Town, locale: str) -> list[str]:
+async def _read_in(place: Town, locale: str) -> tuple[list[str], dict[str, list[str]]]:
+    """What sticks out on which page, and the texts of each page that must be ours."""
     await DB.execute("UPDATE users SET locale = ?", (locale,))
-    left, found = [each for each in place.places() if not each.outside], list[str]()
+    left, wide = [each for each in place.places() if not each.outside], list[str]()
+    texts: dict[str, list[str]] = {}
 
     async def one_tab() -> None:
         async with place.tab(java_script_enabled=False) as page:
             while left:
-                each = left.pop()
-                await page.goto(place.url + each.path, wait_until="domcontentloaded")
+                path = left.pop().path
+                await page.goto(place.url + path, wait_until="domcontentloaded")
                 assert await page.get_attribute("html", "lang") == locale
+                texts[path] = await page.locator(OURS).all_inner_texts()
                 for width in WIDTHS:
                     await page.set_viewport_size({"width": width, "height": 844})
-                    found.extend(
-                        f"{each.path}, {width} px: {it}" for it in await page.evaluate(WIDE)
-                    )
+                    found = await page.evaluate(WIDE)
+                    wide.extend(f"{path}, {width} px: {it}" for it in found)
 
     try:
         await asyncio.gather(one_tab(), one_tab())
     finally:
         await DB.execute("UPDATE users SET locale = 'en'")
-    return found
+    return wide, texts
 
 
 @pytest.mark.feature("X-21")
