@@ -1,4 +1,4 @@
-"""What people do on the pages, in Chromium: keys, search, back, what comes meanwhile, no network."""
+"""What people do on the pages, in Chromium: keys, search, back, news, no network."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_nothing_jumps_while_a_page_keeps_itself_fresh(place: Town) -> Non
                 )
                 await DB.execute("UPDATE notifications SET kind = kind || '.'")
                 await DB.execute(
-                    "UPDATE users SET last_login_at = created_at WHERE id = ?", ("person-07",)
+                    "UPDATE users SET email = ? WHERE id = 'person-07'", (str(progress),)
                 )
                 await page.wait_for_function("before => window.swaps > before", arg=swaps)
             shift = await page.evaluate("window.shift")
@@ -159,6 +159,7 @@ async def test_search_and_keys(place: Town) -> None:
 
 @pytest.mark.feature("X-43")
 async def test_a_notice_shows_in_the_corner_and_at_the_bell_and_survives_sleep(place: Town) -> None:
+    await notify.mark_read(place.user_id, "")
     async with place.tab() as page:
         await page.goto(f"{place.url}/jobs")
         await page.wait_for_selector("#live-state[data-state=live]")
