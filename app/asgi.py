@@ -92,6 +92,7 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
                 "finders": [(domain.title, domain.find) for domain in domains.ALL if domain.find],
                 "areas": [domain.area for domain in domains.ALL if domain.area],
                 "demo": start.demo,
+                "domains": [domain.name for domain in domains.DOMAINS],
                 "reload_principal": auth.reloader(sessions.read_by_id),
                 "api": [api for domain in domains.ALL for api in domain.api],
                 "api_scopes": [domain.name for domain in domains.DOMAINS if domain.api],

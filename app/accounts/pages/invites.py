@@ -90,7 +90,7 @@ class InvitePages(Controller):
                 label=form.label,
                 email=form.email,
                 role=form.role,
-                domains=await _chosen_domains(form.domains),
+                domains=await _chosen_domains(request, form.domains),
                 ip=auth.client_ip(request),
             )
         except REFUSALS as error:
@@ -117,7 +117,7 @@ class InvitePages(Controller):
                 form.lines,
                 hours=form.hours,
                 role=form.role,
-                domains=await _chosen_domains(form.domains),
+                domains=await _chosen_domains(request, form.domains),
                 ip=auth.client_ip(request),
             )
         except REFUSALS as error:
@@ -159,10 +159,9 @@ def _csv(links: list[dict[str, Any]]) -> Response[bytes]:
 
 
 async def _many_data(request: WebRequest, *, made: Any = None) -> dict[str, Any]:
-    words = domain_words()
     return {
         "hours": await invites.usual_hours(),
-        "domains": [(name, words[name]) for name in await invites.enabled_domains()],
+        "domains": await offered(request),
         "most": invites.MOST_LINES,
         "made": made,
         "back_url": url(request, "invites"),
@@ -180,9 +179,15 @@ def domain_words() -> dict[str, str]:
     }
 
 
-async def _chosen_domains(chosen: list[str]) -> list[str] | None:
+async def offered(request: WebRequest) -> list[tuple[str, str]]:
+    """The domains a person can be let into: those switched on that this version has."""
+    words, built = domain_words(), request.app.state.domains
+    return [(name, words[name]) for name in await invites.enabled_domains() if name in built]
+
+
+async def _chosen_domains(request: WebRequest, chosen: list[str]) -> list[str] | None:
     """None where every box is ticked: then what is switched on later may be used too."""
-    return None if set(chosen) >= set(await invites.enabled_domains()) else chosen
+    return None if set(chosen) >= dict(await offered(request)).keys() else chosen
 
 
 def _listing(request: WebRequest) -> Listing:
@@ -213,6 +218,6 @@ async def _invite_data(request: WebRequest, *, made: Any = None) -> dict[str, An
         "counts": listed.counts,
         "listing": listing.found(listed.total, listed.came),
         "hours": await invites.usual_hours(),
-        "domains": [(name, words[name]) for name in await invites.enabled_domains()],
+        "domains": await offered(request),
         "made": made,
     }

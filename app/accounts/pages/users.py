@@ -7,9 +7,9 @@ from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from app.accounts.pages.invites import domain_words
+from app.accounts.pages.invites import offered
 from app.accounts.pages.replies import REFUSALS, again
-from app.accounts.service import closing, factors, invites, people, resets, sessions, users
+from app.accounts.service import closing, factors, people, resets, sessions, users
 from app.core.errors import Invalid, NotFound
 from app.core.i18n import _, ngettext
 from app.web import auth, forms, lists
@@ -123,10 +123,10 @@ async def _change(
             await users.set_active(admin_id, person, True, ip=ip)
             return _("Enabled again."), None
         case "domains":
-            enabled = await invites.enabled_domains()
-            if not set(form.domains) <= set(enabled):
+            enabled = dict(await offered(request)).keys()
+            if not set(form.domains) <= enabled:
                 raise Invalid(domains=_("There is no such area."))
-            chosen = None if set(form.domains) >= set(enabled) else form.domains
+            chosen = None if set(form.domains) >= enabled else form.domains
             await users.set_domains(admin_id, person, chosen, ip=ip)
             return _("Saved."), None
         case "sessions":
@@ -152,13 +152,12 @@ async def _change(
 
 async def _card(request: WebRequest, person: str, *, made: Any = None) -> dict[str, Any]:
     who = await people.get_person(person)
-    words = domain_words()
-    enabled = await invites.enabled_domains()
+    domains = await offered(request)
     return {
         "who": who,
         "guests": await people.list_guests(person),
         "is_me": request.user is not None and request.user.id == person,
-        "domains": [(name, words[name]) for name in enabled],
-        "chosen": list(enabled) if who.domains is None else list(who.domains),
+        "domains": domains,
+        "chosen": [name for name, _word in domains] if who.domains is None else list(who.domains),
         "made": made,
     }

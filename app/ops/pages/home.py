@@ -13,8 +13,10 @@ class DashboardPages(Controller):
 
     @get("/", name="dashboard", opt={"access": "user"})
     async def show(self, request: WebRequest) -> Response[str]:
-        data = await dashboard.get_dashboard(viewer_of(request), request.app.state.areas)
-        return page(request, "dashboard.html", block="dashboard_now", **data)
+        viewer, demo = viewer_of(request), bool(request.app.state.get("demo"))
+        data = await dashboard.get_dashboard(viewer, request.app.state.areas)
+        tour = dashboard.tour(viewer) if demo else []
+        return page(request, "dashboard.html", block="dashboard_now", tour=tour, **data)
 
 
 class PatternPages(Controller):
