@@ -12,13 +12,13 @@ class Came(msgspec.Struct, frozen=True, kw_only=True):
     newer: int = 0
 
 
-def order_by(sort: str, orders: Mapping[str, str], usual: str) -> str:
+def order_by(sort: str, orders: Mapping[str, tuple[str, ...]], usual: str) -> str:
     """The text after ORDER BY. `sort`: a key of `orders`, `-` in front turns it round.
 
-    Each order is a list of columns without directions; a key nobody offers is the usual one.
+    Each order is columns without directions; a key that nobody offers is the usual one.
     """
     key = sort.removeprefix("-")
     if key not in orders:
         return order_by(usual, orders, usual)
     way = "DESC" if sort.startswith("-") else "ASC"
-    return ", ".join(f"{column.strip()} {way}" for column in orders[key].split(","))
+    return ", ".join(f"{column} {way}" for column in orders[key])

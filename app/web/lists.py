@@ -137,7 +137,7 @@ def csv_file(name: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> R
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "Cache-Control": "no-store",
     }
-    return Response(sheet(head, rows), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(sheet(head, rows), media_type="text/csv", headers=headers)
 
 
 def _joined(url: str, values: dict[str, Any]) -> str:

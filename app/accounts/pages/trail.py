@@ -17,7 +17,7 @@ from app.web.auth import WebRequest
 from app.web.links import url
 from app.web.pages import page, redirect
 
-TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+TYPES = {"csv": "text/csv", "json": "application/json"}
 FILTERS = ("who", "what", "ip", "since", "until")
 
 

@@ -18,9 +18,9 @@ from db.engine import DB
 
 STATES = ("open", "used", "revoked", "expired", "void")
 ORDERS = {
-    "for": "coalesce(nullif(label, ''), email, token) COLLATE NOCASE",
-    "made": "created_at, token",
-    "ends": "expires_at, token",
+    "for": ("coalesce(nullif(label, ''), email, token) COLLATE NOCASE", "token"),
+    "made": ("created_at", "token"),
+    "ends": ("expires_at", "token"),
 }
 USUAL = "-made"
 MOST_LINES = 200

@@ -18,10 +18,10 @@ STATES = {
 }
 
 ORDERS = {
-    "name": "u.login COLLATE NOCASE, u.id",
-    "made": "u.created_at, u.id",
-    "inviter": "i.login COLLATE NOCASE, u.login COLLATE NOCASE",
-    "seen": "u.last_login_at, u.login COLLATE NOCASE",
+    "name": ("u.login COLLATE NOCASE", "u.id"),
+    "made": ("u.created_at", "u.id"),
+    "inviter": ("i.login COLLATE NOCASE", "u.login COLLATE NOCASE"),
+    "seen": ("u.last_login_at", "u.login COLLATE NOCASE"),
 }
 USUAL = "name"
 

@@ -27,7 +27,7 @@ COLUMNS = (
     "detail",
     "request_id",
 )
-ORDERS = {"time": "a.id"}
+ORDERS = {"time": ("a.id",)}
 USUAL = "-time"
 
 

@@ -47,7 +47,7 @@ async def test_nothing_jumps_while_a_page_keeps_itself_fresh(place: Town) -> Non
                 )
                 await DB.execute("UPDATE notifications SET kind = kind || '.'")
                 await DB.execute(
-                    "UPDATE users SET email = ? WHERE id = 'person-07'", (str(progress),)
+                    "UPDATE users SET email = ? WHERE id = 'person-07'", (f"{progress}@x.org",)
                 )
                 await page.wait_for_function("before => window.swaps > before", arg=swaps)
             shift = await page.evaluate("window.shift")
