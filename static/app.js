@@ -63,7 +63,7 @@
 
   // Toasts: good news fade, errors stay.
   function fade(toast) {
-    let left = setTimeout(() => toast.remove(), 7000);
+    let left = setTimeout(() => toast.remove(), Number(toast.dataset.fades) || 7000);
     on("pointerenter", () => clearTimeout(left), toast);
     on("pointerleave", () => { left = setTimeout(() => toast.remove(), 3000); }, toast);
   }

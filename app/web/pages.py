@@ -11,7 +11,6 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from itsdangerous import BadData, URLSafeTimedSerializer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from litestar import MediaType, Response
@@ -19,10 +18,11 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template.config import TemplateConfig
 from markupsafe import Markup
 
-from app.core import i18n, vault
+from app.core import i18n
 from app.core.area import Shell
 from app.core.paths import TEMPLATES, version
 from app.web.assets import asset
+from app.web.flash import FLASH, FLASH_S, Flash, Undo, seal, unseal
 from app.web.links import root_of
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from app.web.auth import Principal, WebRequest
 
 LOOK = "holdfast-look"
-FLASH = "holdfast-flash"
-FLASH_S = 60
 THEMES = ("auto", "light", "dark")
 _VARY = "HX-Request, HX-Request-Type"
 
@@ -117,8 +115,13 @@ def done(request: WebRequest, url: str, event: str, *, toast: str = "") -> Respo
     return Response("", media_type=MediaType.HTML, status_code=200, headers=sent)
 
 
-def redirect(request: WebRequest, url: str, *, toast: str = "") -> Response[str]:
-    """303 to a page of ours (for htmx: `HX-Redirect`), with one sentence to be shown there."""
+def redirect(
+    request: WebRequest, url: str, *, toast: str = "", undo: Undo | None = None
+) -> Response[str]:
+    """303 to a page of ours (for htmx: `HX-Redirect`), with one sentence to be shown there.
+
+    `undo`: a form beside the sentence that takes back what was done.
+    """
     root = root_of(request.scope)
     target = url if url.startswith(f"{root}/") else root + url
     target = quote(target, safe="/?#[]@!$&'()*+,;:=%~")  # a header takes no other letters
@@ -132,7 +135,7 @@ def redirect(request: WebRequest, url: str, *, toast: str = "") -> Response[str]
         )
     response.headers["Cache-Control"] = "no-store"
     if toast:
-        _put(response, request, FLASH, _signer().dumps(toast), FLASH_S)
+        _put(response, request, FLASH, seal(Flash(toast, undo)), FLASH_S)
     return response
 
 
@@ -243,7 +246,7 @@ def _given(request: WebRequest) -> dict[str, Any]:
         "demo": bool(getattr(request.app.state, "demo", False)),
         "insecure": request.url.scheme != "https"
         and request.url.hostname not in ("localhost", "127.0.0.1", "::1"),
-        "flash": _flash(request),
+        "flash": unseal(request.cookies.get(_cookie(request, FLASH), "")),
         "heard": _heard(request),
         "shell": request.state.get("shell") or Shell(),
         "look_cookie": _cookie(request, LOOK),
@@ -311,18 +314,6 @@ def _look(request: WebRequest) -> Look:
 def _remember(response: Response[str], request: WebRequest, look: Look) -> None:
     # app.js writes the theme into the same cookie, so it is not HttpOnly; it holds no secret.
     _put(response, request, LOOK, f"{look.locale}.{look.theme}", 365 * 86400, script=True)
-
-
-def _flash(request: WebRequest) -> str:
-    sealed = request.cookies.get(_cookie(request, FLASH), "")
-    try:
-        return str(_signer().loads(sealed, max_age=FLASH_S)) if sealed else ""
-    except BadData:
-        return ""
-
-
-def _signer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(vault.derive(f"cookie:{FLASH}"), salt=FLASH)
 
 
 def _cookie(request: WebRequest, name: str) -> str:

@@ -2,9 +2,12 @@
 
 from litestar import Controller, Response, get
 
+from app.core.ordering import Came
 from app.ops import dashboard
 from app.ops.pages.parts import viewer_of
+from app.web import lists
 from app.web.auth import WebRequest
+from app.web.links import url
 from app.web.pages import page
 
 
@@ -24,4 +27,10 @@ class PatternPages(Controller):
 
     @get("/admin/patterns", name="patterns", opt={"access": "admin"})
     async def show(self, request: WebRequest) -> Response[str]:
-        return page(request, "ops/patterns.html")
+        here = url(request, "patterns")
+        listing = lists.read_listing(request, here, sorts=("name", "size"), usual="name")
+        return page(
+            request,
+            "ops/patterns.html",
+            listing=listing.found(1204, Came(newest="1200", newer=4)),
+        )

@@ -323,7 +323,10 @@ ALL = {
         {**JOB_PAGE, "mine": True, "payload": "", "result": "", "log": [], "log_url": ""},
         ("job_now",),
     ),
-    "patterns": Sample("ops/patterns.html"),
+    "patterns": Sample(
+        "ops/patterns.html",
+        {"listing": Listing("/p", {"state": "", "q": ""}, "name", "name", total=1204)},
+    ),
     "invites": Sample("accounts/invites.html", {**INVITES, "made": MADE}, LISTED),
     "invites_wrong": Sample(
         "accounts/invites.html",

@@ -8,7 +8,7 @@ import pytest
 
 from app.core import notify
 from db.engine import DB
-from tests.app.web.town import PHONE, Town
+from tests.app.web.town import LONG, PHONE, Town
 
 pytestmark = pytest.mark.anyio
 
@@ -223,3 +223,28 @@ async def test_print_is_the_page_without_its_frame(place: Town) -> None:
             )
             assert ground == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"], name
             await page.emulate_media(media="screen")
+
+
+@pytest.mark.feature("X-62")
+async def test_a_kept_ticket_is_there_without_a_network_until_one_signs_out(place: Town) -> None:
+    async with place.tab() as page:
+        await page.goto(f"{place.url}/tickets/{place.ids['ticket_id']}")
+        await page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        await page.wait_for_function("navigator.serviceWorker.controller !== null")
+        await page.click("[data-keep]")
+        await page.wait_for_selector("[data-keep]:disabled:has-text('Kept')")
+        await page.context.set_offline(True)
+        await page.goto(f"{place.url}/tickets")
+        await page.wait_for_selector("#kept-ticket:not([hidden]) img[src^='data:image/png']")
+        assert LONG in await page.inner_text("#kept-words")
+        drawn = "img => img.decode().then(() => img.naturalWidth > 0)"
+        assert await page.locator("#kept-picture").evaluate(drawn)
+        await page.context.set_offline(False)
+        await page.goto(place.url)
+        await page.click("[popovertarget='account-menu']")
+        await page.click("#account-menu button:has-text('Sign out')")
+        await page.wait_for_url("**/login**")
+        await page.context.set_offline(True)
+        await page.goto(f"{place.url}/tickets")
+        assert await page.inner_text("h1") == "Holdfast cannot be reached"
+        assert await page.locator("#kept-ticket").is_hidden()
