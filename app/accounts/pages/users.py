@@ -14,6 +14,7 @@ from app.core.errors import Invalid, NotFound
 from app.core.i18n import _, ngettext
 from app.web import auth, forms, lists
 from app.web.auth import WebRequest
+from app.web.flash import Undo
 from app.web.links import absolute, url
 from app.web.lists import Listing
 from app.web.pages import page, redirect
@@ -71,8 +72,12 @@ class UserPages(Controller):
         form = await forms.read_form(request, BulkForm)
         changed = await users.change_many(user_id, form.id, form.action, ip=auth.client_ip(request))
         here = lists.back_to(url(request, "users"), form.back)
-        words = ngettext("%(n)s account changed.", "%(n)s accounts changed.", changed)
-        return redirect(request, here, toast=words)
+        words = ngettext("%(n)s account changed.", "%(n)s accounts changed.", len(changed))
+        undo = None
+        if other := {"disable": "enable", "enable": "disable"}.get(form.action):
+            fields = [("action", other), ("back", form.back), *(("id", each) for each in changed)]
+            undo = Undo(url(request, "users_bulk"), fields)
+        return redirect(request, here, toast=words, undo=undo if changed else None)
 
     @get("/{person:str}", name="user")
     async def show(self, request: WebRequest, person: FromPath[str]) -> Response[str]:

@@ -155,8 +155,10 @@ async def set_active(admin_id: str, user_id: str, active: bool, *, ip: str = "")
         await _note("user.enabled" if active else "user.disabled", admin_id, user_id, ip)
 
 
-async def change_many(admin_id: str, user_ids: Sequence[str], action: str, *, ip: str = "") -> int:
-    """Disable or enable many accounts, or sign them out; how many it was done to.
+async def change_many(
+    admin_id: str, user_ids: Sequence[str], action: str, *, ip: str = ""
+) -> list[str]:
+    """Disable or enable many accounts, or sign them out; those that it was done to.
 
     Oneself, closed accounts and those that must stay are left as they are.
     """
@@ -164,7 +166,7 @@ async def change_many(admin_id: str, user_ids: Sequence[str], action: str, *, ip
         raise Invalid(action=_("Choose what to do."))
     if not user_ids:
         raise Invalid(id=_("Choose at least one person."))
-    changed = 0
+    changed = list[str]()
     for user_id in dict.fromkeys(user_ids[:MOST_AT_ONCE]):
         if user_id == admin_id:
             continue
@@ -175,7 +177,7 @@ async def change_many(admin_id: str, user_ids: Sequence[str], action: str, *, ip
                 await set_active(admin_id, user_id, action == "enable", ip=ip)
         except (Conflict, NotFound):
             continue
-        changed += 1
+        changed.append(user_id)
     return changed
 
 

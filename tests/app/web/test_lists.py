@@ -131,6 +131,16 @@ async def test_chosen_rows_are_changed_and_the_list_stands_where_it_was(
     assert answer.headers["location"] == "/admin/users?q=guest&sort=-name"
     off = {row["id"] for row in await DB.all("SELECT id FROM users WHERE is_active = 0")}
     assert off == {"guest01", "guest02"}
+    undo = re.search(r'<div class="toast".*?<form.*?</form>', (await web.get("/admin/users")).text)
+    assert undo, "the way back stands beside the word"
+    fields = [
+        (unescape(name), unescape(value))
+        for name, value in re.findall(r'name="([^"]+)" value="([^"]*)"', undo[0])
+    ]
+    taken = {name: [each for other, each in fields if other == name] for name, _ in fields}
+    answer = await web.post("/admin/users/bulk", data=taken)
+    assert answer.headers["location"] == "/admin/users?q=guest&sort=-name"
+    assert await DB.value("SELECT count(*) FROM users WHERE is_active = 0") == 0
     nothing = await web.post("/admin/users/bulk", data={"action": "disable"})
     assert nothing.status_code == 422
     me = await DB.value("SELECT id FROM users WHERE login = 'boss'")
