@@ -173,6 +173,11 @@
     if (summary && !summary.dataset.seen) { summary.dataset.seen = "1"; summary.focus(); }
     each(".toast[data-fades]:not([data-going])", (toast) => { toast.dataset.going = "1"; fade(toast); }, document.getElementById("toasts") || document);
     each(".list", count);
+    each("[data-said]", (said) => {
+      const field = document.getElementById(said.dataset.said);
+      if (said.firstElementChild) field?.setAttribute("aria-invalid", "true");
+      else field?.removeAttribute("aria-invalid");
+    });
     // A notice is shown once, and the next question asks for what came after it.
     const after = document.getElementById("notice-after");
     each("[data-notice]", (toast) => {

@@ -99,6 +99,14 @@ class InvitePages(Controller):
         data = await _invite_data(request, made=_shown(request, invite))
         return page(request, "accounts/invites.html", block="invite_new", **data)
 
+    @post("/validate", name="invites_validate", status_code=200)
+    async def validate(self, request: WebRequest) -> Response[str]:
+        form = await forms.read_form(request, InviteForm)
+        errors = await invites.look_at(hours=form.hours, label=form.label, email=form.email)
+        name = forms.looked_at(request)
+        status = 422 if errors.get(name) else 200
+        return page(request, "_said.html", status=status, errors=errors, name=name)
+
     @get("/many", name="invites_many")
     async def many(self, request: WebRequest) -> Response[str]:
         return page(

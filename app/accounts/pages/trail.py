@@ -104,7 +104,8 @@ def said(line: trail.Line) -> dict[str, Any]:
     detail = json.loads(line.detail or "{}")
     change = ""
     if "new" in detail:
-        change = f"{_plain(detail.pop('old', None))} → {_plain(detail.pop('new'))}"
+        old, change = detail.pop("old", None), _plain(detail.pop("new"))
+        change = change if old is None else f"{_plain(old)} → {change}"
     pairs = [f"{name}: {_plain(value)}" for name, value in detail.items()]
     words = ", ".join([*([change] if change else []), *pairs])
     return {**msgspec.structs.asdict(line), "detail": words}

@@ -106,6 +106,14 @@ async def create_invite(
         return await _insert(admin_id, checked, label.strip(), email.strip(), role, domains, ip)
 
 
+async def look_at(*, hours: str = "", label: str = "", email: str = "") -> dict[str, str]:
+    """What is wrong with a form so far, by field."""
+    errors = _line_errors(label, email)
+    if await _hours(hours) is None:
+        errors["hours"] = _("Whole hours, 1 to 720. 72 is usual.")
+    return errors
+
+
 async def create_from_console(
     *, hours: str = "", label: str = "", email: str = "", role: str = "user"
 ) -> NewInvite:

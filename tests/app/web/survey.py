@@ -17,6 +17,9 @@ from tests.app.web.places import Place
 from tests.app.web.town import Town, each_look
 
 AXE = Path(__file__).parents[2] / "vendor" / "axe.min.js"
+# Rules whose answer depends on size and theme.
+BY_LOOK = ["color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block"]
+ALL_LOOKS = ("/", "/tickets", "/admin/queue", "/admin/patterns", "/login")
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 # What sticks out of the window, or is cut off inside a box that does not scroll.
@@ -58,12 +61,8 @@ async def walk(
     *,
     token: str | None = "",
     tabs: int = 2,
-    colours: bool = True,
 ) -> list[Seen]:
-    """Look at every page, at both sizes in both themes. `token`: as whom, see `Town.tab`.
-
-    `colours`: also where only colours differ from what was looked at with all rules.
-    """
+    """Look at every page, at both sizes in both themes. `token`: as whom, see `Town.tab`."""
     left, seen = list(places), list[Seen]()
     weights: dict[str, int] = {}
 
@@ -71,13 +70,13 @@ async def walk(
         # The policy is lifted in this profile alone, so that axe may be put into the page.
         async with town.tab(token=token, bypass_csp=True) as page:
             while left:
-                seen.append(await _look(page, town.url, left.pop(), weights, colours))
+                seen.append(await _look(page, town.url, left.pop(), weights))
 
     await asyncio.gather(*(one_tab() for _number in range(tabs)))
     return seen
 
 
-async def _look(page: Page, url: str, place: Place, weights: dict[str, int], colours: bool) -> Seen:
+async def _look(page: Page, url: str, place: Place, weights: dict[str, int]) -> Seen:
     found = Seen(place)
 
     def note(request: Request) -> None:
@@ -99,9 +98,10 @@ async def _look(page: Page, url: str, place: Place, weights: dict[str, int], col
 
     async def look(where: str) -> None:
         found.wide += [f"{where}: {it}" for it in await page.evaluate(WIDE)]
-        # All rules where most differs; between the other two only colours do.
-        whole = where in ("1366 px, light", "390 px, dark")
-        if whole or colours:
+        # All rules once; where size and theme differ those that can tell. The colours are the same
+        # tokens on every page, so the other two looks are asked of the first pages only.
+        whole, other = where == "1366 px, light", where == "390 px, dark"
+        if whole or other or place.path in ALL_LOOKS:
             found.faults += [f"{where}: {it}" for it in await violations(page, whole=whole)]
 
     await each_look(page, look)
@@ -111,7 +111,7 @@ async def _look(page: Page, url: str, place: Place, weights: dict[str, int], col
 
 async def violations(page: Page, *, whole: bool = True) -> list[str]:
     """What axe finds in a page it was put into: rule and place."""
-    only = {"type": "tag", "values": AXE_TAGS} if whole else ["color-contrast"]
+    only = {"type": "tag", "values": AXE_TAGS} if whole else BY_LOOK
     found: dict[str, Any] = await page.evaluate(
         "only => axe.run({runOnly: only, resultTypes: ['violations']})", only
     )

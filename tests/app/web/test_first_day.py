@@ -25,7 +25,7 @@ LISTS = (
 
 @pytest.mark.feature("X-59")
 async def test_empty_pages_are_clean_fit_and_lead_on(empty: Town) -> None:
-    seen = await walk(empty, [Place(path, path, "user") for path in LISTS], colours=False)
+    seen = await walk(empty, [Place(path, path, "user") for path in LISTS])
     assert len(seen) == len(LISTS)
     assert [each.place.path for each in seen if each.status != 200] == []
     found = [f"{each.place.path}, {it}" for each in seen for it in [*each.wide, *each.faults]]

@@ -248,3 +248,19 @@ async def test_a_kept_ticket_is_there_without_a_network_until_one_signs_out(plac
         await page.goto(f"{place.url}/tickets")
         assert await page.inner_text("h1") == "Holdfast cannot be reached"
         assert await page.locator("#kept-ticket").is_hidden()
+
+
+async def test_a_field_says_what_is_wrong_as_soon_as_it_is_left(place: Town) -> None:
+    async with place.tab() as page:
+        await page.goto(f"{place.url}/admin/invites")
+        await page.fill("#email", "wilhelmine@")
+        await page.keyboard.press("Tab")
+        await page.wait_for_selector("#email-said .field__error")
+        assert await page.get_attribute("#email", "aria-invalid") == "true"
+        assert "email-said" in (await page.get_attribute("#email", "aria-describedby") or "")
+        assert await page.evaluate("document.activeElement.id") == "hours", "the focus goes on"
+        assert await page.locator("#hours-said .field__error").count() == 0
+        await page.fill("#email", "wilhelmine@example.org")
+        await page.keyboard.press("Tab")
+        await page.wait_for_selector("#email-said .field__error", state="detached")
+        assert await page.get_attribute("#email", "aria-invalid") is None
