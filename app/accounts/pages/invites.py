@@ -189,7 +189,8 @@ def domain_words() -> dict[str, str]:
 
 async def offered(request: WebRequest) -> list[tuple[str, str]]:
     """The domains a person can be let into: those switched on that this version has."""
-    words, built = domain_words(), request.app.state.domains
+    words = domain_words()
+    built = request.app.state.get("domains", words)
     return [(name, words[name]) for name in await invites.enabled_domains() if name in built]
 
 

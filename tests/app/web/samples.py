@@ -242,6 +242,7 @@ DASHBOARD: dict[str, Any] = {
     ],
     "next": [Thing(at=NOW, text="Backup")],
     "care": [Thing(word="Backup", look="success", text="today")],
+    "tour": [Thing(title="A ticket", text="Look", url="/x", done=False)],
     "steps": [Thing(title="Invite", text="People", url="/x", done=False)],
 }
 LIST: dict[str, Any] = {

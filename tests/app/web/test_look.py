@@ -86,7 +86,9 @@ async def tab(
 async def test_every_page_fits_desk_and_phone_in_both_themes(browser: Browser) -> None:
     async with tab(browser, person()) as (page, base):
         for name, sample in samples.ALL.items():
-            if sample.template in ROOM:
+            # The plain pages are looked at with real rows; here are the states that rows do not
+            # bring about: refused forms, things gone, links shown once.
+            if sample.template in ROOM or "_" not in name:
                 continue
             await page.goto(f"{base}/show/{name}", wait_until="load")
             for size in (DESK, PHONE):
