@@ -27,6 +27,7 @@ from tests.app.web.server import running as served
 DESK: ViewportSize = {"width": 1366, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 # Sixty characters, as German offices write them.
+HOLDER = "Wilhelmine von Hohenlohe-Schillingsfürst"
 LONG = "Semesterticketverlängerungsbescheinigung für Frau Wilhelmine"
 STATES = ("succeeded", "failed", "cancelled")
 
@@ -54,7 +55,7 @@ _THINGS = (
     "INSERT INTO tickets (user_id, ticket_version, content_hash, file_path, status,"
     " validation_status, product, holder_name, valid_from, valid_to, size_bytes, driver)"
     " SELECT :me, version, printf('%064d', months), 'tickets/' || version || '/raw.html',"
-    " 'success', 'valid', :long, 'Wilhelmine von Hohenlohe-Schillingsfürst',"
+    " 'success', 'valid', :long, :holder,"
     " date('now', 'start of month', months), date('now', '+20 days', months), 184000, 'http'"
     " FROM (SELECT 'old' AS version, '-1 month' AS months UNION ALL SELECT 'new', '+0 month')",
     "INSERT INTO firmware (version_code, filename, path, size_bytes, logic_value_factory,"
@@ -137,7 +138,9 @@ class Town:
         for level in ("info", "good", "warn", "error"):
             await notify.tell(self.user_id, "tickets.new", LONG, level=level, link="/tickets")
         for sql in _THINGS:
-            await DB.execute(sql, {"me": self.user_id, "long": LONG, "now": clock.ms()})
+            await DB.execute(
+                sql, {"me": self.user_id, "long": LONG, "holder": HOLDER, "now": clock.ms()}
+            )
         for version in ("old", "new"):
             folder = self.house.app.settings.data_dir / "tickets" / version
             folder.mkdir(parents=True)
