@@ -3,8 +3,9 @@
 Each worker tallies in memory and writes every five seconds; a crash loses those, no job.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
 import apsw
@@ -20,6 +21,7 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 BUCKETS = 20  # of times in ms, by powers of two: the last is everything over 4 minutes
 MINUTE_MS = 60_000
 HOUR = 60
+DUE_S = 5.0
 FOLD_AFTER_MS = 7 * 86_400_000
 
 _READ = "SELECT hist FROM queue_stats WHERE minute=? AND type=?"
@@ -73,10 +75,13 @@ Cells = dict[tuple[int, str], Cell]
 
 
 class Tally:
-    """The figures of one worker since its last write."""
+    """The figures of one worker since its last write; they are due five seconds after the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[], None] | None = None) -> None:
+        """`tell` is called when they are due."""
         self.cells: Cells = {}
+        self._tell = tell
+        self._timer: asyncio.TimerHandle | None = None
 
     def count(self, type_: str, outcome: Outcome, n: int = 1) -> None:
         """`n` jobs of a type came to this."""
@@ -100,8 +105,21 @@ class Tally:
         taken, self.cells = self.cells, {}
         return taken
 
+    def take_due(self) -> Cells:
+        """Everything, if it is due."""
+        return self.take() if self._timer is None else {}
+
+    def _due(self, tell: Callable[[], None]) -> None:
+        self._timer = None
+        tell()
+
     def _cell(self, type_: str) -> Cell:
-        return self.cells.setdefault((clock.ms() // MINUTE_MS, type_), Cell())
+        if self._tell and not self.cells and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DUE_S, self._due, self._tell)
+        key = (clock.ms() // MINUTE_MS, type_)
+        if key not in self.cells:
+            self.cells[key] = Cell()
+        return self.cells[key]
 
 
 def bucket(ms: int) -> int:

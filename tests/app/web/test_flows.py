@@ -232,7 +232,7 @@ async def test_a_kept_ticket_is_there_without_a_network_until_one_signs_out(plac
         await page.evaluate("navigator.serviceWorker.ready.then(() => true)")
         await page.wait_for_function("navigator.serviceWorker.controller !== null")
         await page.click("[data-keep]")
-        await page.wait_for_selector("[data-keep]:disabled:has-text('Kept')")
+        await page.wait_for_selector("[data-keep][aria-pressed=true]")
         await page.context.set_offline(True)
         await page.goto(f"{place.url}/tickets")
         await page.wait_for_selector("#kept-ticket:not([hidden]) img[src^='data:image/png']")

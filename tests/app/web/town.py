@@ -15,7 +15,7 @@ from playwright.async_api import Browser, Page, ViewportSize
 from app.accounts.service import invites, resets, sessions
 from app.accounts.service.sessions import Caller
 from app.core import notify, settings
-from app.tickets import document
+from app.tickets.paper import document
 from db import clock
 from db.engine import DB
 from db.keys import uuid7
