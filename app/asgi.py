@@ -22,6 +22,7 @@ from app.web import assets, auth, errors, health, offline, openapi, pages, sse
 from app.web.bearer import BearerMiddleware
 from app.web.headers import Headers
 from app.web.hosts import Hosts
+from app.web.links import Below, House
 from app.web.origin import Origin
 from app.web.rates import Notes, Rates
 from db import changes, clock, migrate
@@ -64,7 +65,7 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
         async with _opened(start, env, nouns, app.state):
             yield
 
-    litestar = Litestar(
+    litestar = House(
         route_handlers=[
             *routes,
             *health.ROUTES,
@@ -85,11 +86,13 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
         state=State(
             {
                 "settings": start,
+                "root": start.root_path,
                 "nav": [item for domain in domains.ALL for item in domain.nav],
                 "shell": get_shell,
                 "finders": [(domain.title, domain.find) for domain in domains.ALL if domain.find],
                 "areas": [domain.area for domain in domains.ALL if domain.area],
                 "demo": start.demo,
+                "domains": [domain.name for domain in domains.DOMAINS],
                 "reload_principal": auth.reloader(sessions.read_by_id),
                 "api": [api for domain in domains.ALL for api in domain.api],
                 "api_scopes": [domain.name for domain in domains.DOMAINS if domain.api],
@@ -118,7 +121,8 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
 
     guarded = Origin(known, refuse=refuse, on_refused=on_refused, public_url=start.public_url)
     named = Hosts(guarded, start.allowed_hosts)
-    return App(start, litestar, Headers(named, start.trusted_proxies))
+    shown = Below(named, start.root_path)
+    return App(start, litestar, Headers(shown, start.trusted_proxies))
 
 
 @asynccontextmanager

@@ -90,6 +90,7 @@ CORE = (
             "invite_tokens": Noun("invite", plural="invites", to="admin"),
             "sessions": Noun("session", plural="sessions", owner="userId", to="owner"),
             "notifications": Noun("notification", owner="user_id", to="owner"),
+            "audit_log": Noun("audit", plural="audits", to="admin"),
         },
     ),
     Domain(

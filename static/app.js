@@ -8,7 +8,7 @@
 
   // What only scripts can do is hidden until there is one.
   function reveal(within = document) {
-    each("[data-copy], [data-reveal], [data-themes], #live-state", (it) => { it.hidden = false; }, within);
+    each("[data-copy], [data-reveal], [data-themes], [data-pick-all], [data-bulk-count], #live-state", (it) => { it.hidden = false; }, within);
   }
 
   // Theme: remembered on this device, drawn by the server on the next page.
@@ -63,7 +63,7 @@
 
   // Toasts: good news fade, errors stay.
   function fade(toast) {
-    let left = setTimeout(() => toast.remove(), 7000);
+    let left = setTimeout(() => toast.remove(), Number(toast.dataset.fades) || 7000);
     on("pointerenter", () => clearTimeout(left), toast);
     on("pointerleave", () => { left = setTimeout(() => toast.remove(), 3000); }, toast);
   }
@@ -173,6 +173,11 @@
     if (summary && !summary.dataset.seen) { summary.dataset.seen = "1"; summary.focus(); }
     each(".toast[data-fades]:not([data-going])", (toast) => { toast.dataset.going = "1"; fade(toast); }, document.getElementById("toasts") || document);
     each(".list", count);
+    each("[data-said]", (said) => {
+      const field = document.getElementById(said.dataset.said);
+      if (said.firstElementChild) field?.setAttribute("aria-invalid", "true");
+      else field?.removeAttribute("aria-invalid");
+    });
     // A notice is shown once, and the next question asks for what came after it.
     const after = document.getElementById("notice-after");
     each("[data-notice]", (toast) => {

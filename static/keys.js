@@ -8,12 +8,18 @@
   const hits = (within) => [...within.querySelectorAll(".palette__hit")];
   let going = 0;
 
+  // Who is quicker than the page asks as soon as somebody listens.
+  function look(field, tries = 100) {
+    if (field.hasAttribute("data-htmx-powered")) field.dispatchEvent(new CustomEvent("look"));
+    else if (tries) requestAnimationFrame(() => look(field, tries - 1));
+  }
+
   function open() {
     const dialog = palette();
     const field = document.getElementById("palette-q");
     if (dialog && !dialog.open) {
       dialog.showModal();
-      field.dispatchEvent(new CustomEvent("look"));
+      look(field);
     }
     field?.focus();
     field?.select();

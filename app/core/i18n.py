@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from gettext import GNUTranslations, NullTranslations
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,7 @@ LANGUAGES = {"en": "English", "de": "Deutsch", "ru": "Русский", "es": "Es
 DOMAIN = "holdfast"
 FALLBACK = "en"
 
+_folder = LOCALES
 _locale: ContextVar[str] = ContextVar("locale", default=FALLBACK)
 _zone: ContextVar[str] = ContextVar("zone", default="")
 
@@ -72,10 +74,18 @@ def _accepted(header: str) -> list[str]:
     return [tag for _, _, tag in sorted(ranked) if tag]
 
 
+def use_folder(folder: Path = LOCALES) -> None:
+    """Read the catalogs below this folder from now on: to try a translation that is not ours."""
+    global _folder  # noqa: PLW0603 - one folder for the whole process
+    _folder = folder
+    catalog.cache_clear()
+    _text.cache_clear()
+
+
 @lru_cache(maxsize=8)
 def catalog(locale: str) -> NullTranslations:
     """The messages of one language, read from its .po file; an absent file translates nothing."""
-    path = LOCALES / locale / "LC_MESSAGES" / f"{DOMAIN}.po"
+    path = _folder / locale / "LC_MESSAGES" / f"{DOMAIN}.po"
     if not path.is_file():
         return NullTranslations()
     with path.open("rb") as source:

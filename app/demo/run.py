@@ -8,6 +8,7 @@ from app.accounts.service import passwords, setup, users
 from app.core import guard, settings
 from app.core.logs import log
 from app.core.settings import Settings
+from app.demo import life
 from app.demo.fus.serve import Fus, running_fus
 from app.demo.portal.serve import Portal, running_portal
 from app.tickets.service import choices, logins
@@ -15,7 +16,7 @@ from app.tickets.service.choices import Choices
 from db.engine import DB
 
 ADMIN, STUDENT = "admin", "demo"
-FIRMWARE_BYTES, FIRMWARE_RATE = 96 * 1024 * 1024, 1024 * 1024  # slow enough to be watched
+FIRMWARE_BYTES, FIRMWARE_RATE = 96 * 1024 * 1024, 224 * 1024  # slow enough to be watched
 
 
 @asynccontextmanager
@@ -26,7 +27,7 @@ async def running_demo(start: Settings) -> AsyncIterator[Portal]:
     async with running_portal() as portal, firmware as fus:
         await _point_at(portal)
         await _point_at_fus(fus)
-        await _people()
+        await _people(start)
         log.info("demo.portal", at=portal.sp_url, start=str(start.data_dir))
         yield portal
 
@@ -46,10 +47,11 @@ async def _point_at_fus(fus: Fus) -> None:
     await settings.put("firmware.confirmed", True, None, actor_kind="system")
 
 
-async def _people() -> None:
+async def _people(start: Settings) -> None:
     """An admin and a student with fresh passwords, printed once; the student's login is stored."""
     admin, student = secrets.token_urlsafe(9), secrets.token_urlsafe(9)
-    if await setup.is_open():
+    fresh = await setup.is_open()
+    if fresh:
         await setup.create_admin(ADMIN, admin)
     else:
         await _renew(ADMIN, admin)
@@ -61,8 +63,15 @@ async def _people() -> None:
         user_id = await users.insert_user(user, await hasher.hash(student), role="user")
         await logins.save_login(user_id, "uk000001", "pw-1")
         await choices.save_choices(user_id, Choices(auto_consent=True))
+    if fresh:
+        await life.settle(ADMIN, STUDENT)
     # Passwords of a demo that lives on this machine only, shown to who started it.
-    print(f"\n  Demo:  {ADMIN} / {admin}\n         {STUDENT} / {student}\n", flush=True)  # noqa: T201
+    print(  # noqa: T201
+        f"\n  Open http://{start.host}:{start.port} and sign in:\n"
+        f"\n      {ADMIN} / {admin}    (sees everything)"
+        f"\n      {STUDENT} / {student}     (a student)\n",
+        flush=True,
+    )
 
 
 async def _renew(login: str, password: str) -> None:

@@ -62,6 +62,41 @@ async def get_dashboard(viewer: Viewer, areas: Iterable[DescribeArea]) -> dict[s
     }
 
 
+def tour(viewer: Viewer) -> list[Step]:
+    """Five places to look at first, for who came to try the demo."""
+    admin = viewer.role == "admin"
+    cards = (
+        (
+            _("A ticket"),
+            _("It was fetched just now. Show it as to an inspector, or fetch it again and watch."),
+            "/tickets",
+        ),
+        (
+            _("A download"),
+            _("Firmware for a phone, over several connections. Pause it, go on, close the tab."),
+            "/firmware",
+        ),
+        (
+            _("The work behind it"),
+            _("Each job with its state, tries and log: what runs, what waits, what went wrong."),
+            "/admin/queue" if admin else "/jobs",
+        ),
+        (
+            _("People") if admin else _("Your account"),
+            _("Let somebody in with a link that works once.")
+            if admin
+            else _("Language, theme, devices, second factor, and all your data to take along."),
+            "/admin/invites" if admin else "/account",
+        ),
+        (
+            _("Search and keys"),
+            _("Ctrl K finds places and jobs from anywhere; single keys lead on, or stay off."),
+            "/palette",
+        ),
+    )
+    return [Step(title=title, text=text, url=url, done=False) for title, text, url in cards]
+
+
 def _summary(failed: int, running: int) -> str:
     said = []
     if failed:

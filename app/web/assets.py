@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -87,11 +88,17 @@ def _read(file: Path, _changed: int) -> Asset:
 @lru_cache(maxsize=16)
 def _join(name: str, parts: tuple[Asset, ...]) -> Asset:
     # A script ends where its file ends, also if its last line forgot the semicolon.
-    body = (b";\n" if name.endswith(".js") else b"\n").join(_lean(part.body) for part in parts)
+    lean = _lean_script if name.endswith(".js") else _lean_sheet
+    body = (b";\n" if name.endswith(".js") else b"\n").join(lean(part.body) for part in parts)
     return Asset(body, hashlib.sha256(body).hexdigest()[:8], _TYPES[Path(name).suffix])
 
 
-def _lean(body: bytes) -> bytes:
+def _lean_sheet(body: bytes) -> bytes:
+    """Without comments and what stands around brackets; no string of ours holds one of these."""
+    return re.sub(rb"\s*([{};,])\s*", rb"\1", re.sub(rb"/\*.*?\*/", b"", body, flags=re.DOTALL))
+
+
+def _lean_script(body: bytes) -> bytes:
     """Without indentation and comment lines; our sources have no string over several lines."""
     lines = (line.strip() for line in body.splitlines())
     return b"\n".join(line for line in lines if line and not line.startswith(b"//"))

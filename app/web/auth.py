@@ -27,6 +27,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import Denied, NotFound
 from app.web import cookies
+from app.web.links import inner_path, root_of
 from app.web.pages import page, redirect
 from db import clock
 
@@ -153,7 +154,7 @@ class SessionMiddleware:
             await self.app(scope, receive, send)
             return
         scope["user"] = scope["auth"] = None
-        if _path(scope).startswith(self.sessionless):
+        if inner_path(scope).startswith(self.sessionless):
             await self.app(scope, receive, send)
             return
 
@@ -267,7 +268,7 @@ def send_to_sign_in(request: Request[Any, Any, Any], _: SignInNeeded) -> Respons
             status_code=401,
             headers={"HX-Redirect": _login_url(request, here), "Vary": "HX-Request"},
         )
-    wanted = _root(request.scope) + _path(request.scope) if request.method == "GET" else ""
+    wanted = root_of(request.scope) + inner_path(request.scope) if request.method == "GET" else ""
     query = request.scope.get("query_string", b"").decode("latin-1")
     return redirect(
         request, _login_url(request, f"{wanted}?{query}" if wanted and query else wanted)
@@ -276,7 +277,7 @@ def send_to_sign_in(request: Request[Any, Any, Any], _: SignInNeeded) -> Respons
 
 def send_home(request: Request[Any, Any, Any], _: AlreadySignedIn) -> Response[str]:
     """Answer `AlreadySignedIn`."""
-    return redirect(request, _root(request.scope) + "/")
+    return redirect(request, root_of(request.scope) + "/")
 
 
 def ask_to_confirm(request: Request[Any, Any, Any], _: ConfirmNeeded) -> Response[str]:
@@ -284,11 +285,11 @@ def ask_to_confirm(request: Request[Any, Any, Any], _: ConfirmNeeded) -> Respons
 
     A fragment that fetches itself only says so: nobody is led away from what they read.
     """
-    url = _root(request.scope) + request.app.route_reverse("confirm")
+    url = request.app.route_reverse("confirm")
     is_part = request.headers.get("HX-Request") == "true"
     if request.method == "GET" and not is_part:
         query = request.scope.get("query_string", b"").decode("latin-1")
-        wanted = _root(request.scope) + _path(request.scope) + (f"?{query}" if query else "")
+        wanted = root_of(request.scope) + inner_path(request.scope) + (f"?{query}" if query else "")
         return redirect(request, f"{url}?next={quote(safe_next(wanted), safe='/')}")
     here = request.headers.get("HX-Current-URL") or request.headers.get("Referer", "")
     back = quote(safe_next(_path_in(str(here))), safe="/")
@@ -353,15 +354,7 @@ def _path_in(address: str) -> str:
         return ""
 
 
-def _path(scope: Scope) -> str:
-    return scope["path"].removeprefix(_root(scope)) if _root(scope) else scope["path"]
-
-
-def _root(scope: Scope) -> str:
-    return scope.get("root_path", "").rstrip("/")
-
-
 def _login_url(request: Request[Any, Any, Any], wanted: str) -> str:
-    url = _root(request.scope) + request.app.route_reverse("login")
+    url = request.app.route_reverse("login")
     wanted = safe_next(wanted)
     return url if wanted == "/" else f"{url}?next={quote(wanted, safe='/')}"

@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.core.i18n import speak
 from app.web.auth import Bearer, Principal, Visit, client_ip_of
+from app.web.links import inner_path
 
 PLACES = ("/api/v1/", "/schema/", "/metrics")
 
@@ -39,10 +40,7 @@ class BearerMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        root = scope.get("root_path", "").rstrip("/")
-        if scope["type"] != ScopeType.HTTP or not scope["path"].removeprefix(root).startswith(
-            PLACES
-        ):
+        if scope["type"] != ScopeType.HTTP or not inner_path(scope).startswith(PLACES):
             await self.app(scope, receive, send)
             return
         scope["user"] = scope["auth"] = None

@@ -14,6 +14,7 @@ from app.core.i18n import _, mark
 from app.core.logs import log
 from app.web.auth import EXCEPTION_HANDLERS as AUTH_HANDLERS
 from app.web.auth import WebRequest
+from app.web.links import inner_path, root_of
 from app.web.pages import is_fragment, page
 
 _HUNG_UP = "client disconnected prematurely"  # in Litestar's words, and a 500
@@ -96,8 +97,7 @@ def answer(
 ) -> Response[Any]:
     """The same error as problem JSON below /api/, as a toast for htmx, else as a page."""
     title, usual = _words(status)
-    root = str(request.scope.get("root_path", "")).rstrip("/")
-    if request.url.path.removeprefix(root).startswith("/api/"):
+    if inner_path(request.scope).startswith("/api/"):
         problem = {"type": "about:blank", "title": title, "status": status, "detail": text or usual}
         more = {"errors": fields} if fields else {"request_id": reference} if reference else {}
         return Response(problem | more, status_code=status, media_type=_PROBLEM, headers=headers)
@@ -113,7 +113,9 @@ def answer(
             )
         sent |= {"HX-Retarget": "#toasts", "HX-Reswap": "beforeend"}
     home = (
-        f"{root}/" if request.scope.get("user") else f"{root}{request.app.route_reverse('login')}"
+        f"{root_of(request.scope)}/"
+        if request.scope.get("user")
+        else request.app.route_reverse("login")
     )
     return page(
         request,

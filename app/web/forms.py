@@ -73,6 +73,12 @@ async def read_form(request: Request[Any, Any, Any], kind: type[T]) -> T:
     return check(await read(request), kind)
 
 
+def looked_at(request: Request[Any, Any, Any]) -> str:
+    """The field that is looked at while its form is filled in, by the place of its answer."""
+    place = request.headers.get("HX-Target", "").rpartition("#")[2]
+    return place.removesuffix("-said") if place.endswith("-said") else ""
+
+
 def _pairs(body: bytes) -> list[tuple[str, str]]:
     if body.count(b"&") >= MOST_FIELDS:
         raise ClientException(status_code=413)

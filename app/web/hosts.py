@@ -9,6 +9,7 @@ from typing import Final
 
 from app.core.logs import log
 from app.web.headers import App, Receive, Scope, Send
+from app.web.links import inner_path
 
 # Supervisors and proxies ask these by address.
 ANYWHERE: Final = ("/healthz", "/readyz")
@@ -47,7 +48,7 @@ class Hosts:
         sent = [value for name, value in scope["headers"] if name == b"host"]
         if len(sent) > 1 or not all(_is_host(value.decode("latin-1")) for value in sent):
             return False
-        if not (self._exact or self._below) or scope["path"] in ANYWHERE:
+        if not (self._exact or self._below) or inner_path(scope) in ANYWHERE:
             return True
         host = _name(sent[0].decode("latin-1")) if sent else ""
         return host in self._exact or host in LOCAL or host.endswith(self._below or ("\0",))

@@ -1,14 +1,61 @@
-"""Addresses of our own routes: for this page, and to be passed on."""
+"""Addresses of our own routes, below the path that a proxy shows us under.
 
-from typing import Any
+The one rule: `route_reverse`, `url_for` and `url` give an address as a browser asks for it.
+"""
 
-from app.web.auth import WebRequest
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from litestar import Litestar
+from litestar.handlers.base import BaseRouteHandler
+
+if TYPE_CHECKING:
+    from app.web.auth import WebRequest
+    from app.web.headers import App, Receive, Scope, Send
+
+
+class House(Litestar):
+    """Litestar whose routes know the path they are shown under: `state.root`, "" or "/x/y"."""
+
+    def route_reverse(self, name: str | BaseRouteHandler, **path_parameters: Any) -> str:
+        """The address of a route, the path in front of all pages included."""
+        return str(self.state.get("root", "")) + super().route_reverse(name, **path_parameters)
+
+
+class Below:
+    """Says to the application that it is shown below `root`.
+
+    A proxy may pass the path as it was asked for, or without `root`; inside it begins with it.
+    """
+
+    def __init__(self, app: App, root: str) -> None:
+        self._app = app
+        self._root = root
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "http" and self._root:
+            path = str(scope["path"])
+            whole = path if f"{path}/".startswith(f"{self._root}/") else self._root + path
+            scope["path"], scope["root_path"] = whole, self._root
+        await self._app(scope, receive, send)
+
+
+def root_of(scope: Any) -> str:
+    """The path a proxy shows us under, without a slash at its end; mostly empty."""
+    return str(scope.get("root_path", "")).rstrip("/")
+
+
+def inner_path(scope: Any) -> str:
+    """The path below that place."""
+    path, root = str(scope["path"]), root_of(scope)
+    return path[len(root) :] or "/" if root and f"{path}/".startswith(f"{root}/") else path
 
 
 def url(request: WebRequest, name: str, **values: Any) -> str:
-    """The path of a route, below the subpath if there is one."""
-    root = str(request.scope.get("root_path", "")).rstrip("/")
-    return root + request.app.route_reverse(name, **values)
+    """The path of a route, as a browser asks for it."""
+    return str(request.app.route_reverse(name, **values))
 
 
 def absolute(request: WebRequest, name: str, **values: Any) -> str:
@@ -18,5 +65,5 @@ def absolute(request: WebRequest, name: str, **values: Any) -> str:
     """
     public: str = request.app.state.settings.public_url
     if public:
-        return public + request.app.route_reverse(name, **values)
+        return public + url(request, name, **values).removeprefix(root_of(request.scope))
     return f"{request.url.scheme}://{request.url.netloc}{url(request, name, **values)}"

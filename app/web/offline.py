@@ -9,6 +9,7 @@ from litestar import Response, get
 
 from app.web.assets import asset, find
 from app.web.auth import WebRequest
+from app.web.links import root_of, url
 from app.web.pages import page
 
 _KEPT = ("all.css", "all.js", "icons.svg", "mark.svg", "css/door.css")
@@ -17,8 +18,8 @@ _KEPT = ("all.css", "all.js", "icons.svg", "mark.svg", "css/door.css")
 @get("/sw.js", name="worker", opt={"access": "public"}, include_in_schema=False)
 async def worker(request: WebRequest) -> Response[str]:
     """The worker's text with the addresses it keeps; a new version of any of them is a new text."""
-    root = str(request.scope.get("root_path", "")).rstrip("/")
-    kept = [f"{root}{request.app.route_reverse('offline')}", *(asset(n, root) for n in _KEPT)]
+    root = root_of(request.scope)
+    kept = [url(request, "offline"), *(asset(n, root) for n in _KEPT)]
     version = hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:8]
     body = find("sw.js").body.decode()
     for place, value in (("VERSION", version), ("ROOT", root), ("KEPT", kept)):

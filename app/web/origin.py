@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from app.core.logs import log
 from app.web.headers import App, Receive, Scope, Send
+from app.web.links import inner_path, root_of
 
 SAFE: Final = {"GET", "HEAD"}
 ELSEWHERE: Final = {"cross-site", "same-site"}
@@ -65,7 +66,7 @@ class Origin:
         await self._refuse(scope, receive, send)
 
     def _is_exempt(self, scope: Scope) -> bool:
-        path = _path(scope)
+        path = inner_path(scope)
         return any(
             path == place or (below and path.startswith(f"{place}/"))
             for place, below, _ in self._exempt
@@ -95,12 +96,6 @@ class Origin:
         return _origin(f"{scope.get('scheme', 'http')}://{hosts[0]}") if len(hosts) == 1 else None
 
 
-def _path(scope: Scope) -> str:
-    """The path below the place where a proxy shows us."""
-    path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
-    return path[len(root) :] if root and path.startswith(f"{root}/") else path
-
-
 def _values(scope: Scope, wanted: bytes) -> list[str]:
     return [value.decode("latin-1").strip() for name, value in scope["headers"] if name == wanted]
 
@@ -121,7 +116,7 @@ def _origin(text: str) -> tuple[str, str, int] | None:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - an ASGI application
-    home = escape(f"{str(scope.get('root_path', '')).rstrip('/')}/")
+    home = escape(f"{root_of(scope)}/")
     text = (
         "<p role=alert>This request did not come from Holdfast’s own page, so nothing was changed. "
         f'<a href="{home}">Go to Holdfast</a> and try again there.</p>'

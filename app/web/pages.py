@@ -11,7 +11,6 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from itsdangerous import BadData, URLSafeTimedSerializer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from litestar import MediaType, Response
@@ -19,18 +18,18 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template.config import TemplateConfig
 from markupsafe import Markup
 
-from app.core import i18n, vault
+from app.core import i18n
 from app.core.area import Shell
 from app.core.paths import TEMPLATES, version
 from app.web.assets import asset
+from app.web.flash import FLASH, FLASH_S, Flash, Undo, seal, unseal
+from app.web.links import root_of
 
 if TYPE_CHECKING:
     # auth.py redirects through this module, so only its types are known here.
     from app.web.auth import Principal, WebRequest
 
 LOOK = "holdfast-look"
-FLASH = "holdfast-flash"
-FLASH_S = 60
 THEMES = ("auto", "light", "dark")
 _VARY = "HX-Request, HX-Request-Type"
 
@@ -116,9 +115,15 @@ def done(request: WebRequest, url: str, event: str, *, toast: str = "") -> Respo
     return Response("", media_type=MediaType.HTML, status_code=200, headers=sent)
 
 
-def redirect(request: WebRequest, url: str, *, toast: str = "") -> Response[str]:
-    """303 to a page of ours (for htmx: `HX-Redirect`), with one sentence to be shown there."""
-    target = url if url.startswith(_root(request) or "/") else _root(request) + url
+def redirect(
+    request: WebRequest, url: str, *, toast: str = "", undo: Undo | None = None
+) -> Response[str]:
+    """303 to a page of ours (for htmx: `HX-Redirect`), with one sentence to be shown there.
+
+    `undo`: a form beside the sentence that takes back what was done.
+    """
+    root = root_of(request.scope)
+    target = url if url.startswith(f"{root}/") else root + url
     target = quote(target, safe="/?#[]@!$&'()*+,;:=%~")  # a header takes no other letters
     if request.headers.get("HX-Request") == "true":
         response = Response(
@@ -130,7 +135,7 @@ def redirect(request: WebRequest, url: str, *, toast: str = "") -> Response[str]
         )
     response.headers["Cache-Control"] = "no-store"
     if toast:
-        _put(response, request, FLASH, _signer().dumps(toast), FLASH_S)
+        _put(response, request, FLASH, seal(Flash(toast, undo)), FLASH_S)
     return response
 
 
@@ -200,6 +205,7 @@ def environment() -> Environment:
     for name in ("time", "day", "range", "month", "span", "size", "number"):
         env.globals[f"fmt_{name}"] = getattr(i18n, f"fmt_{name}")
     env.globals["round_up"] = _round_up
+    env.filters["capfirst"] = lambda text: text[:1].upper() + text[1:]
     env.globals["iso"] = lambda value: i18n.as_time(value).isoformat(timespec="seconds")
     return env
 
@@ -228,7 +234,7 @@ def _given(request: WebRequest) -> dict[str, Any]:
     items = [NavItem(*item) for item in nav if may(user, item[4])]
     given = {
         "request": request,
-        "root": _root(request),
+        "root": root_of(request.scope),
         "path": path,
         "host": request.url.netloc,
         "user": user,
@@ -240,7 +246,7 @@ def _given(request: WebRequest) -> dict[str, Any]:
         "demo": bool(getattr(request.app.state, "demo", False)),
         "insecure": request.url.scheme != "https"
         and request.url.hostname not in ("localhost", "127.0.0.1", "::1"),
-        "flash": _flash(request),
+        "flash": unseal(request.cookies.get(_cookie(request, FLASH), "")),
         "heard": _heard(request),
         "shell": request.state.get("shell") or Shell(),
         "look_cookie": _cookie(request, LOOK),
@@ -310,18 +316,6 @@ def _remember(response: Response[str], request: WebRequest, look: Look) -> None:
     _put(response, request, LOOK, f"{look.locale}.{look.theme}", 365 * 86400, script=True)
 
 
-def _flash(request: WebRequest) -> str:
-    sealed = request.cookies.get(_cookie(request, FLASH), "")
-    try:
-        return str(_signer().loads(sealed, max_age=FLASH_S)) if sealed else ""
-    except BadData:
-        return ""
-
-
-def _signer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(vault.derive(f"cookie:{FLASH}"), salt=FLASH)
-
-
 def _cookie(request: WebRequest, name: str) -> str:
     return f"__Host-{name}" if request.url.scheme == "https" else name
 
@@ -346,19 +340,15 @@ def _put(
     )
 
 
-def _root(request: WebRequest) -> str:
-    return str(request.scope.get("root_path", "")).rstrip("/")
-
-
 @pass_context
 def _url_for(context: Context, name: str, /, **values: Any) -> str:
     request = context["request"]
     if values:
-        return _root(request) + str(request.app.route_reverse(name, **values))
+        return str(request.app.route_reverse(name, **values))
     known = request.app.state.setdefault("addresses", {})
     if name not in known:
         known[name] = str(request.app.route_reverse(name))
-    return _root(request) + str(known[name])
+    return str(known[name])
 
 
 @pass_context

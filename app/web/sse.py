@@ -12,6 +12,7 @@ from litestar.types import Receive, Scope, Send
 
 from app.core.live import Hub, Stream, TooManyStreams
 from app.web.auth import Principal, WebRequest
+from app.web.links import root_of
 from db.clock import monotonic
 
 PING_S = 20.0
@@ -46,9 +47,10 @@ async def live(scope: Scope, receive: Receive, send: Send) -> None:
     hub: Hub = scope["litestar_app"].state.hub
     reload: Reload = scope["litestar_app"].state.reload_principal
     asked = parse_qs(scope["query_string"].decode("latin-1"))
-    path, since = (asked.get(name, [""])[0][:200] for name in ("at", "since"))
+    at, since = (asked.get(name, [""])[0][:200] for name in ("at", "since"))
     try:
-        stream = hub.connect(viewer, path, request.headers.get("Last-Event-ID", since))
+        heard = request.headers.get("Last-Event-ID", since)
+        stream = hub.connect(viewer, at.removeprefix(root_of(scope)), heard)
     except TooManyStreams:
         await _answer(send, 503, b"", [(b"retry-after", b"30")])
         return

@@ -1,25 +1,27 @@
 """Making and revoking invites."""
 
-import csv
-import io
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
 
 from app.accounts.pages.qr import draw
 from app.accounts.pages.replies import REFUSALS, again
-from app.accounts.service import invites, trail
-from app.core.i18n import _
-from app.web import auth, forms
+from app.accounts.service import invites
+from app.core.errors import Invalid
+from app.core.i18n import _, ngettext
+from app.web import auth, forms, lists
 from app.web.auth import WebRequest
 from app.web.links import absolute, url
-from app.web.pages import done, page
+from app.web.lists import Listing
+from app.web.pages import done, page, redirect
 
-PAGE_ROWS = 50
+SHEET = (
+    *("short", "state", "label", "email", "role", "creator", "used_by"),
+    *("created_at", "expires_at", "used_at", "revoked_at"),
+)
 
 
 class InviteForm(msgspec.Struct, kw_only=True):
@@ -30,6 +32,14 @@ class InviteForm(msgspec.Struct, kw_only=True):
     hours: str = ""
     role: str = "user"
     domains: list[str] = []
+
+
+class BulkForm(msgspec.Struct, kw_only=True):
+    """One action on the invites ticked. `back`: the query of the list they stood in."""
+
+    action: str
+    id: list[str] = []
+    back: str = ""
 
 
 class ManyForm(msgspec.Struct, kw_only=True):
@@ -49,15 +59,25 @@ class InvitePages(Controller):
     opt = {"access": "admin"}
 
     @get("/", name="invites")
-    async def index(
-        self,
-        request: WebRequest,
-        q: FromQuery[str] = "",
-        at: FromQuery[int] = 0,
-    ) -> Response[str]:
-        state = request.query_params.get("state", "")  # as an argument, Litestar keeps this word
-        data = await _invite_data(request, q=q, state=state, at=at)
+    async def index(self, request: WebRequest) -> Response[str]:
+        data = await _invite_data(request)
         return page(request, "accounts/invites.html", block="invite_rows", **data)
+
+    @get("/csv", name="invites_csv")
+    async def csv(self, request: WebRequest) -> Response[bytes]:
+        listed = await _listed(_listing(request), limit=lists.MOST_ROWS)
+        rows = ([getattr(row, name) for name in SHEET] for row in listed.rows)
+        return lists.csv_file("invites", SHEET, rows)
+
+    @post("/bulk", name="invites_bulk", status_code=303)
+    async def bulk(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
+        form = await forms.read_form(request, BulkForm)
+        if form.action != "revoke":
+            raise Invalid(action=_("Choose what to do."))
+        count = await invites.revoke_many(user_id, form.id, ip=auth.client_ip(request))
+        here = lists.back_to(url(request, "invites"), form.back)
+        words = ngettext("%(n)s invite was revoked.", "%(n)s invites were revoked.", count)
+        return redirect(request, here, toast=words)
 
     @post("/", name="invites_create", status_code=200)
     async def create(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
@@ -70,7 +90,7 @@ class InvitePages(Controller):
                 label=form.label,
                 email=form.email,
                 role=form.role,
-                domains=await _chosen_domains(form.domains),
+                domains=await _chosen_domains(request, form.domains),
                 ip=auth.client_ip(request),
             )
         except REFUSALS as error:
@@ -78,6 +98,14 @@ class InvitePages(Controller):
             return again(request, "accounts/invites.html", "invite_new", error, form=posted, **data)
         data = await _invite_data(request, made=_shown(request, invite))
         return page(request, "accounts/invites.html", block="invite_new", **data)
+
+    @post("/validate", name="invites_validate", status_code=200)
+    async def validate(self, request: WebRequest) -> Response[str]:
+        form = await forms.read_form(request, InviteForm)
+        errors = await invites.look_at(hours=form.hours, label=form.label, email=form.email)
+        name = forms.looked_at(request)
+        status = 422 if errors.get(name) else 200
+        return page(request, "_said.html", status=status, errors=errors, name=name)
 
     @get("/many", name="invites_many")
     async def many(self, request: WebRequest) -> Response[str]:
@@ -97,7 +125,7 @@ class InvitePages(Controller):
                 form.lines,
                 hours=form.hours,
                 role=form.role,
-                domains=await _chosen_domains(form.domains),
+                domains=await _chosen_domains(request, form.domains),
                 ip=auth.client_ip(request),
             )
         except REFUSALS as error:
@@ -134,27 +162,14 @@ def _shown(request: WebRequest, invite: invites.NewInvite) -> dict[str, Any]:
 
 def _csv(links: list[dict[str, Any]]) -> Response[bytes]:
     """The links as a file; like the page, it is given out once."""
-    filled = io.StringIO()
-    writer = csv.writer(filled)
-    writer.writerow(("email", "label", "link", "expires_at"))
-    for made in links:
-        row = (made["email"], made["label"], made["link"], made["expires_at"].isoformat())
-        writer.writerow([trail.cell(value) for value in row])
-    headers = {
-        "Content-Disposition": 'attachment; filename="holdfast-invites.csv"',
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "Cache-Control": "no-store",
-    }
-    return Response(
-        filled.getvalue().encode(), media_type="text/csv; charset=utf-8", headers=headers
-    )
+    head = ("email", "label", "link", "expires_at")
+    return lists.csv_file("invites", head, ([made[name] for name in head] for made in links))
 
 
 async def _many_data(request: WebRequest, *, made: Any = None) -> dict[str, Any]:
-    words = domain_words()
     return {
         "hours": await invites.usual_hours(),
-        "domains": [(name, words[name]) for name in await invites.enabled_domains()],
+        "domains": await offered(request),
         "most": invites.MOST_LINES,
         "made": made,
         "back_url": url(request, "invites"),
@@ -172,24 +187,32 @@ def domain_words() -> dict[str, str]:
     }
 
 
-async def _chosen_domains(chosen: list[str]) -> list[str] | None:
-    """None where every box is ticked: then what is switched on later may be used too."""
-    return None if set(chosen) >= set(await invites.enabled_domains()) else chosen
-
-
-async def _invite_data(
-    request: WebRequest, *, q: str = "", state: str = "", at: int = 0, made: Any = None
-) -> dict[str, Any]:
-    state = state if state in invites.STATES else ""
-    at = max(at, 0)
-    listed = await invites.list_invites(state=state, q=q, limit=PAGE_ROWS, offset=at)
+async def offered(request: WebRequest) -> list[tuple[str, str]]:
+    """The domains a person can be let into: those switched on that this version has."""
     words = domain_words()
+    built = request.app.state.get("domains", words)
+    return [(name, words[name]) for name in await invites.enabled_domains() if name in built]
 
-    def at_row(offset: int) -> str:
-        values = {"state": state, "q": q, "at": offset or ""}
-        query = urlencode({name: value for name, value in values.items() if value})
-        return url(request, "invites") + (f"?{query}" if query else "")
 
+async def _chosen_domains(request: WebRequest, chosen: list[str]) -> list[str] | None:
+    """None where every box is ticked: then what is switched on later may be used too."""
+    return None if set(chosen) >= dict(await offered(request)).keys() else chosen
+
+
+def _listing(request: WebRequest) -> Listing:
+    sorts, usual = invites.ORDERS, invites.USUAL
+    return lists.read_listing(request, url(request, "invites"), sorts=sorts, usual=usual)
+
+
+async def _listed(listing: Listing, **more: Any) -> invites.InviteList:
+    state, q = listing.filters["state"], listing.filters["q"]
+    return await invites.list_invites(state=state, q=q, sort=listing.sort, **more)
+
+
+async def _invite_data(request: WebRequest, *, made: Any = None) -> dict[str, Any]:
+    listing = _listing(request)
+    listed = await _listed(listing, limit=listing.step, offset=listing.at, upto=listing.upto)
+    words = domain_words()
     rows = [
         msgspec.structs.asdict(row)
         | {
@@ -202,13 +225,8 @@ async def _invite_data(
     return {
         "rows": rows,
         "counts": listed.counts,
-        "total": listed.total,
-        "state": state,
-        "q": q,
-        "newer_url": at_row(max(at - PAGE_ROWS, 0)) if at else "",
-        "older_url": at_row(at + PAGE_ROWS) if at + PAGE_ROWS < listed.total else "",
-        "here_url": at_row(at),
+        "listing": listing.found(listed.total, listed.came),
         "hours": await invites.usual_hours(),
-        "domains": [(name, words[name]) for name in await invites.enabled_domains()],
+        "domains": await offered(request),
         "made": made,
     }

@@ -1,5 +1,6 @@
 """The audit log, and the vault, for admins."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -11,12 +12,13 @@ from app.accounts.pages.replies import REFUSALS, again
 from app.accounts.service import rekey, trail
 from app.core.errors import AppError
 from app.core.i18n import _
-from app.web import auth, forms
+from app.web import auth, forms, lists
 from app.web.auth import WebRequest
 from app.web.links import url
 from app.web.pages import page, redirect
 
-TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+TYPES = {"csv": "text/csv", "json": "application/json"}
+FILTERS = ("who", "what", "ip", "since", "until")
 
 
 class ExportForm(msgspec.Struct, kw_only=True):
@@ -37,46 +39,30 @@ class TrailPages(Controller):
     opt = {"access": "admin"}
 
     @get("/", name="audit")
-    async def index(
-        self,
-        request: WebRequest,
-        who: FromQuery[str] = "",
-        what: FromQuery[str] = "",
-        ip: FromQuery[str] = "",
-        since: FromQuery[str] = "",
-        until: FromQuery[str] = "",
-        before: FromQuery[int] = 0,
-        check: FromQuery[str] = "",
-    ) -> Response[str]:
-        chosen = trail.Filter(
-            who=who.strip(),
-            what=what.strip(),
-            ip=ip.strip(),
-            since=since,
-            until=until,
-            before=before,
-        )
+    async def index(self, request: WebRequest, check: FromQuery[str] = "") -> Response[str]:
+        sorts, usual, here = trail.ORDERS, trail.USUAL, url(request, "audit")
+        listing = lists.read_listing(request, here, sorts=sorts, usual=usual, filters=FILTERS)
+        chosen = trail.Filter(**listing.filters)
         first_bad = await trail.first_bad() if check else None
         base: dict[str, Any] = {
-            "chosen": chosen,
             "actions": await trail.list_actions(),
             "checked": bool(check),
             "first_bad": first_bad,
-            "list_url": url(request, "audit"),
         }
         try:
-            lines = await trail.list_lines(chosen, limit=trail.ROWS + 1)
+            lines = await trail.list_lines(
+                chosen,
+                sort=listing.sort,
+                upto=listing.upto,
+                limit=listing.step,
+                offset=listing.at,
+            )
         except REFUSALS as error:
-            return _again(request, error, base)
-        shown = lines[: trail.ROWS]
-        older = shown[-1].id if len(lines) > len(shown) else 0
+            return _again(request, error, {**base, "listing": listing})
+        found = listing.found(*await trail.count_lines(chosen, upto=listing.upto))
+        shown = [said(line) for line in lines]
         return page(
-            request,
-            "accounts/audit.html",
-            block="audit_rows",
-            lines=shown,
-            older=older,
-            **base,
+            request, "accounts/audit.html", block="audit_rows", lines=shown, listing=found, **base
         )
 
     @post("/export", name="audit_export", status_code=200, opt={"rate": "exports"})
@@ -113,5 +99,25 @@ class VaultPages(Controller):
         return redirect(request, url(request, "vault"), toast=toast)
 
 
+def said(line: trail.Line) -> dict[str, Any]:
+    """A line with its detail in words: `old` and `new` as one change, the rest as pairs."""
+    detail = json.loads(line.detail or "{}")
+    change = ""
+    if "new" in detail:
+        old, change = detail.pop("old", None), _plain(detail.pop("new"))
+        change = change if old is None else f"{_plain(old)} → {change}"
+    pairs = [f"{name}: {_plain(value)}" for name, value in detail.items()]
+    words = ", ".join([*([change] if change else []), *pairs])
+    return {**msgspec.structs.asdict(line), "detail": words}
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def _again(request: WebRequest, error: AppError, base: dict[str, Any]) -> Response[str]:
-    return again(request, "accounts/audit.html", "audit_rows", error, lines=[], older=0, **base)
+    return again(request, "accounts/audit.html", "audit_rows", error, lines=[], **base)

@@ -5,19 +5,24 @@ from typing import Any
 import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
 
-from app.accounts.pages.invites import domain_words
+from app.accounts.pages.invites import offered
 from app.accounts.pages.replies import REFUSALS, again
-from app.accounts.service import closing, factors, invites, people, resets, sessions, users
+from app.accounts.service import closing, factors, people, resets, sessions, users
 from app.core.errors import Invalid, NotFound
-from app.core.i18n import _
-from app.web import auth, forms
+from app.core.i18n import _, ngettext
+from app.web import auth, forms, lists
 from app.web.auth import WebRequest
+from app.web.flash import Undo
 from app.web.links import absolute, url
+from app.web.lists import Listing
 from app.web.pages import page, redirect
 
-PAGE_ROWS = 50
+SHEET = (
+    *("id", "login", "email", "role", "active", "second_factor", "invited_by"),
+    *("created_at", "last_login_at", "deleted_at"),
+)
 
 
 class ChangeForm(msgspec.Struct, kw_only=True):
@@ -29,6 +34,14 @@ class ChangeForm(msgspec.Struct, kw_only=True):
     login: str = ""
 
 
+class BulkForm(msgspec.Struct, kw_only=True):
+    """One action on the accounts ticked. `back`: the query of the list they stood in."""
+
+    action: str
+    id: list[str] = []
+    back: str = ""
+
+
 class UserPages(Controller):
     """Who is in the house, and what they may do there."""
 
@@ -36,26 +49,35 @@ class UserPages(Controller):
     opt = {"access": "admin"}
 
     @get("/", name="users")
-    async def index(
-        self, request: WebRequest, q: FromQuery[str] = "", at: FromQuery[int] = 0
-    ) -> Response[str]:
-        state = request.query_params.get("state", "")  # as an argument, Litestar keeps this word
-        state, at = state if state in people.STATES else "", max(at, 0)
-        listed = await people.list_people(state=state, q=q, limit=PAGE_ROWS, offset=at)
-        here = url(request, "users")
+    async def index(self, request: WebRequest) -> Response[str]:
+        listing = _listing(request)
+        listed = await _listed(listing, limit=listing.step, offset=listing.at, upto=listing.upto)
         return page(
             request,
             "accounts/users.html",
             block="user_rows",
             rows=listed.rows,
             counts=listed.counts,
-            total=listed.total,
-            state=state,
-            q=q,
-            at=at,
-            list_url=here,
-            step=PAGE_ROWS,
+            listing=listing.found(listed.total, listed.came),
         )
+
+    @get("/csv", name="users_csv")
+    async def csv(self, request: WebRequest) -> Response[bytes]:
+        listed = await _listed(_listing(request), limit=lists.MOST_ROWS)
+        rows = ([getattr(row, name) for name in SHEET] for row in listed.rows)
+        return lists.csv_file("people", SHEET, rows)
+
+    @post("/bulk", name="users_bulk", status_code=303)
+    async def bulk(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
+        form = await forms.read_form(request, BulkForm)
+        changed = await users.change_many(user_id, form.id, form.action, ip=auth.client_ip(request))
+        here = lists.back_to(url(request, "users"), form.back)
+        words = ngettext("%(n)s account changed.", "%(n)s accounts changed.", len(changed))
+        undo = None
+        if other := {"disable": "enable", "enable": "disable"}.get(form.action):
+            fields = [("action", other), ("back", form.back), *(("id", each) for each in changed)]
+            undo = Undo(url(request, "users_bulk"), fields)
+        return redirect(request, here, toast=words, undo=undo if changed else None)
 
     @get("/{person:str}", name="user")
     async def show(self, request: WebRequest, person: FromPath[str]) -> Response[str]:
@@ -81,6 +103,16 @@ class UserPages(Controller):
         return redirect(request, url(request, "user", person=person), toast=toast)
 
 
+def _listing(request: WebRequest) -> Listing:
+    sorts, usual = people.ORDERS, people.USUAL
+    return lists.read_listing(request, url(request, "users"), sorts=sorts, usual=usual)
+
+
+async def _listed(listing: Listing, **more: Any) -> people.PersonList:
+    state, q = listing.filters["state"], listing.filters["q"]
+    return await people.list_people(state=state, q=q, sort=listing.sort, **more)
+
+
 async def _change(
     request: WebRequest, admin_id: str, person: str, form: ChangeForm
 ) -> tuple[str, dict[str, Any] | None]:
@@ -96,10 +128,10 @@ async def _change(
             await users.set_active(admin_id, person, True, ip=ip)
             return _("Enabled again."), None
         case "domains":
-            enabled = await invites.enabled_domains()
-            if not set(form.domains) <= set(enabled):
+            enabled = dict(await offered(request)).keys()
+            if not set(form.domains) <= enabled:
                 raise Invalid(domains=_("There is no such area."))
-            chosen = None if set(form.domains) >= set(enabled) else form.domains
+            chosen = None if set(form.domains) >= enabled else form.domains
             await users.set_domains(admin_id, person, chosen, ip=ip)
             return _("Saved."), None
         case "sessions":
@@ -125,13 +157,12 @@ async def _change(
 
 async def _card(request: WebRequest, person: str, *, made: Any = None) -> dict[str, Any]:
     who = await people.get_person(person)
-    words = domain_words()
-    enabled = await invites.enabled_domains()
+    domains = await offered(request)
     return {
         "who": who,
         "guests": await people.list_guests(person),
         "is_me": request.user is not None and request.user.id == person,
-        "domains": [(name, words[name]) for name in enabled],
-        "chosen": list(enabled) if who.domains is None else list(who.domains),
+        "domains": domains,
+        "chosen": [name for name, _word in domains] if who.domains is None else list(who.domains),
         "made": made,
     }

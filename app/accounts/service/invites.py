@@ -12,10 +12,17 @@ from app.accounts.service import users
 from app.core import audit, settings
 from app.core.errors import Conflict, Invalid, NotFound
 from app.core.i18n import _
+from app.core.ordering import Came, order_by
 from db import clock
 from db.engine import DB
 
 STATES = ("open", "used", "revoked", "expired", "void")
+ORDERS = {
+    "for": ("coalesce(nullif(label, ''), email, token) COLLATE NOCASE", "token"),
+    "made": ("created_at", "token"),
+    "ends": ("expires_at", "token"),
+}
+USUAL = "-made"
 MOST_LINES = 200
 MOST_OPEN = 1000  # so that a script gone wrong ends somewhere
 LABEL_MAX = 80
@@ -58,6 +65,7 @@ class InviteList(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[InviteRow]
     counts: dict[str, int]
     total: int
+    came: Came
 
 
 class NewInvite(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +104,14 @@ async def create_invite(
         raise Invalid(**errors)
     async with DB.tx():
         return await _insert(admin_id, checked, label.strip(), email.strip(), role, domains, ip)
+
+
+async def look_at(*, hours: str = "", label: str = "", email: str = "") -> dict[str, str]:
+    """What is wrong with a form so far, by field."""
+    errors = _line_errors(label, email)
+    if await _hours(hours) is None:
+        errors["hours"] = _("Whole hours, 1 to 720. 72 is usual.")
+    return errors
 
 
 async def create_from_console(
@@ -154,10 +170,21 @@ async def create_invites(
 
 
 async def list_invites(
-    *, state: str = "", q: str = "", limit: int = 50, offset: int = 0
+    *,
+    state: str = "",
+    q: str = "",
+    sort: str = USUAL,
+    upto: str = "",
+    limit: int = 50,
+    offset: int = 0,
 ) -> InviteList:
-    """Newest first. `q` is looked for in label and e-mail. Used ones stay in the list for good."""
-    args = {"now": clock.text(), "q": q.strip(), "state": state, "limit": limit, "offset": offset}
+    """Sorted by one of `ORDERS`. `q` is looked for in label and e-mail. Used ones stay for good.
+
+    `upto`: only what was there when the list was opened; the rest is counted.
+    """
+    state = state if state in STATES else ""
+    asked = {"now": clock.text(), "q": q.strip(), "state": state, "upto": upto}
+    args = {**asked, "limit": limit, "offset": offset}
     text = "lower(coalesce(label, '') || ' ' || coalesce(email, ''))"
     found = f"(:q = '' OR instr({text}, lower(:q)) > 0)"
     counted = await DB.all(
@@ -173,15 +200,39 @@ async def list_invites(
         " coalesce((SELECT login FROM users u WHERE u.id = created_by), '') AS creator,"
         " coalesce((SELECT login FROM users u WHERE u.id = used_by), '') AS used_by"
         f" FROM invite_tokens WHERE {found} AND (:state = '' OR {STATE} = :state)"
-        " ORDER BY created_at DESC, token LIMIT :limit OFFSET :offset",
+        " AND (:upto = '' OR created_at <= :upto)"
+        f" ORDER BY {order_by(sort, ORDERS, USUAL)} LIMIT :limit OFFSET :offset",
+        args,
+    )
+    came = await DB.one(
+        "SELECT coalesce(max(created_at), '') AS newest,"  # noqa: S608 - constants
+        " count(*) FILTER (WHERE :upto <> '' AND created_at > :upto) AS newer"
+        f" FROM invite_tokens WHERE {found} AND (:state = '' OR {STATE} = :state)",
         args,
     )
     for row in rows:
         row["domains"] = json.loads(row["domains"]) if row["domains"] else None
     counts["all"] = sum(counts.values())
     return InviteList(
-        rows=msgspec.convert(rows, list[InviteRow]), counts=counts, total=counts[state or "all"]
+        rows=msgspec.convert(rows, list[InviteRow]),
+        counts=counts,
+        total=counts[state or "all"],
+        came=msgspec.convert(came, Came),
     )
+
+
+async def revoke_many(admin_id: str, shorts: Sequence[str], *, ip: str = "") -> int:
+    """Revoke what is still open of these; how many that were."""
+    if not shorts:
+        raise Invalid(id=_("Choose at least one invite."))
+    revoked = 0
+    for short in dict.fromkeys(shorts[:MOST_LINES]):
+        try:
+            await revoke_invite(admin_id, short, ip=ip)
+        except (Conflict, NotFound):
+            continue
+        revoked += 1
+    return revoked
 
 
 async def revoke_invite(admin_id: str, short: str, *, ip: str = "") -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from app.core.errors import NotFound
+from app.core.ordering import Came, order_by
 from db.engine import DB
 
 STATES = {
@@ -15,6 +16,14 @@ STATES = {
     "disabled": "u.deleted_at IS NULL AND u.is_active = 0",
     "closed": "u.deleted_at IS NOT NULL",
 }
+
+ORDERS = {
+    "name": ("u.login COLLATE NOCASE", "u.id"),
+    "made": ("u.created_at", "u.id"),
+    "inviter": ("i.login COLLATE NOCASE", "u.login COLLATE NOCASE"),
+    "seen": ("u.last_login_at", "u.login COLLATE NOCASE"),
+}
+USUAL = "name"
 
 _COLUMNS = """
 SELECT u.id, u.login, coalesce(u.email, '') AS email, u.role, u.flags, u.is_active = 1 AS active,
@@ -63,17 +72,34 @@ class PersonList(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[Person]
     counts: dict[str, int]
     total: int
+    came: Came
 
 
 async def list_people(
-    *, state: str = "", q: str = "", limit: int = 50, offset: int = 0
+    *,
+    state: str = "",
+    q: str = "",
+    sort: str = USUAL,
+    upto: str = "",
+    limit: int = 50,
+    offset: int = 0,
 ) -> PersonList:
-    """By name. `q` is looked for in login and e-mail; an id finds its person."""
+    """Sorted by one of `ORDERS`. `q` is looked for in login and e-mail; an id finds its person.
+
+    `upto`: only who was there when the list was opened; the rest is counted.
+    """
     state = state if state in STATES else ""
-    args = {"q": q.strip(), "limit": limit, "offset": offset}
+    args = {"q": q.strip(), "limit": limit, "offset": offset, "upto": upto}
+    where = f"{STATES[state]} AND {_FOUND}"
     rows = await DB.all(
-        f"{_COLUMNS} WHERE {STATES[state]} AND {_FOUND}"
-        " ORDER BY u.login COLLATE NOCASE LIMIT :limit OFFSET :offset",
+        f"{_COLUMNS} WHERE {where} AND (:upto = '' OR u.created_at <= :upto)"
+        f" ORDER BY {order_by(sort, ORDERS, USUAL)} LIMIT :limit OFFSET :offset",
+        args,
+    )
+    came = await DB.one(
+        "SELECT coalesce(max(u.created_at), '') AS newest,"  # noqa: S608 - constants
+        " count(*) FILTER (WHERE :upto <> '' AND u.created_at > :upto) AS newer"
+        f" FROM users u WHERE {where}",
         args,
     )
     counts = {
@@ -85,7 +111,12 @@ async def list_people(
         )
         for name, where in STATES.items()
     }
-    return PersonList(rows=[_person(row) for row in rows], counts=counts, total=counts[state])
+    return PersonList(
+        rows=[_person(row) for row in rows],
+        counts=counts,
+        total=counts[state],
+        came=msgspec.convert(came, Came),
+    )
 
 
 async def get_person(user_id: str) -> Person:

@@ -1,7 +1,5 @@
 """The audit log for admins: filtering, exporting, and whether its chain is whole."""
 
-import csv
-import io
 import json
 from datetime import date, timedelta
 from typing import Any
@@ -11,10 +9,12 @@ import msgspec
 from app.core import audit
 from app.core.errors import Invalid
 from app.core.i18n import _
+from app.core.ordering import Came, order_by
+from app.core.sheets import sheet
 from db import clock
 from db.engine import DB
 
-ROWS, EXPORT_ROWS = 50, 100_000
+EXPORT_ROWS = 100_000
 COLUMNS = (
     "id",
     "at",
@@ -27,8 +27,8 @@ COLUMNS = (
     "detail",
     "request_id",
 )
-# Cells that a spreadsheet would take for a formula.
-_FORMULA = (*"=+-@＝＋－＠", "\t", "\r", "\n")
+ORDERS = {"time": ("a.id",)}
+USUAL = "-time"
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +39,6 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     ip: str = ""
     since: str = ""
     until: str = ""
-    before: int = 0
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,15 +64,36 @@ LEFT JOIN users o ON a.object_type = 'user' AND o.id = a.object_id
 """
 
 
-async def list_lines(chosen: Filter, *, limit: int = ROWS) -> list[Line]:
-    """Newest first. Raises Invalid for a day that is none."""
+async def list_lines(
+    chosen: Filter, *, sort: str = USUAL, upto: str = "", limit: int = 50, offset: int = 0
+) -> list[Line]:
+    """Newest first or oldest first. Raises Invalid for a day that is none.
+
+    `upto`: the id of the newest line that was there when the list was opened.
+    """
     where, args = _where(chosen)
     rows = await DB.all(
-        f"{_SELECT} WHERE {where} ORDER BY a.id DESC LIMIT :limit", args | {"limit": limit}
+        f"{_SELECT} WHERE {where} AND a.id <= :upto ORDER BY {order_by(sort, ORDERS, USUAL)}"
+        " LIMIT :limit OFFSET :offset",
+        args | {"limit": limit, "offset": offset, "upto": _newest(upto)},
     )
     for row in rows:
         row["detail"] = "" if row["detail"] == "{}" else row["detail"]
     return msgspec.convert(rows, list[Line])
+
+
+async def count_lines(chosen: Filter, *, upto: str = "") -> tuple[int, Came]:
+    """How many lines fit the filter, and how many of them came after `upto`."""
+    where, args = _where(chosen)
+    row = await DB.one(
+        "SELECT count(*) AS total, coalesce(max(a.id), '') AS newest,"  # noqa: S608 - constants
+        " count(*) FILTER (WHERE a.id > :upto) AS newer"
+        f" FROM audit_log a LEFT JOIN users u ON u.id = a.actor_id WHERE {where}",
+        args | {"upto": _newest(upto)},
+    )
+    if row is None:
+        return 0, Came()
+    return row["total"], Came(newest=str(row["newest"]), newer=row["newer"])
 
 
 async def export(chosen: Filter, form: str, admin_id: str, *, ip: str = "") -> bytes:
@@ -90,13 +110,7 @@ async def export(chosen: Filter, form: str, admin_id: str, *, ip: str = "") -> b
     )
     if form == "json":
         return json.dumps([_plain(line) for line in lines], ensure_ascii=False).encode()
-    filled = io.StringIO()
-    writer = csv.writer(filled)
-    writer.writerow(COLUMNS)
-    for line in lines:
-        values = msgspec.structs.asdict(line)
-        writer.writerow([cell(values[name]) for name in COLUMNS])
-    return filled.getvalue().encode()
+    return sheet(COLUMNS, ([getattr(line, name) for name in COLUMNS] for line in lines))
 
 
 async def list_actions() -> list[str]:
@@ -110,10 +124,8 @@ async def first_bad() -> int | None:
     return await audit.verify()
 
 
-def cell(value: object) -> str:
-    """A value for a CSV file that a spreadsheet shows and does not compute."""
-    text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _newest(upto: str) -> int:
+    return int(upto) if upto.isascii() and upto.isdigit() and len(upto) < 19 else 2**62
 
 
 def _plain(line: Line) -> dict[str, Any]:
@@ -140,9 +152,6 @@ def _where(chosen: Filter) -> tuple[str, dict[str, Any]]:
         parts.append("a.at < :until")
         last = min(_day(chosen.until, "until"), date.max - timedelta(days=1))
         args["until"] = (last + timedelta(days=1)).isoformat()
-    if chosen.before > 0:
-        parts.append("a.id < :before")
-        args["before"] = min(chosen.before, 2**62)
     return " AND ".join(parts), args
 
 

@@ -23,6 +23,7 @@ from db.keys import uuid7
 OnAccountClosed = Callable[[Tx, str], Awaitable[None]]
 
 LONGEST_LOGIN = 254
+MOST_AT_ONCE = 200
 _EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,190}")
 _ANOTHER_ADMIN = (
     "EXISTS (SELECT 1 FROM users o WHERE o.id <> users.id AND o.role = 'admin' AND o.is_active = 1"
@@ -152,6 +153,32 @@ async def set_active(admin_id: str, user_id: str, active: bool, *, ip: str = "")
         if not active:
             await sessions.end_sessions(user_id, actor_id=admin_id, ip=ip)
         await _note("user.enabled" if active else "user.disabled", admin_id, user_id, ip)
+
+
+async def change_many(
+    admin_id: str, user_ids: Sequence[str], action: str, *, ip: str = ""
+) -> list[str]:
+    """Disable or enable many accounts, or sign them out; those that it was done to.
+
+    Oneself, closed accounts and those that must stay are left as they are.
+    """
+    if action not in ("disable", "enable", "sessions"):
+        raise Invalid(action=_("Choose what to do."))
+    if not user_ids:
+        raise Invalid(id=_("Choose at least one person."))
+    changed = list[str]()
+    for user_id in dict.fromkeys(user_ids[:MOST_AT_ONCE]):
+        if user_id == admin_id:
+            continue
+        try:
+            if action == "sessions":
+                await sessions.end_sessions(user_id, actor_id=admin_id, ip=ip)
+            else:
+                await set_active(admin_id, user_id, action == "enable", ip=ip)
+        except (Conflict, NotFound):
+            continue
+        changed.append(user_id)
+    return changed
 
 
 async def set_domains(

@@ -1,7 +1,5 @@
 """The query log: one's own, or everybody's for admins. No number is shown in full."""
 
-import csv
-import io
 from typing import Any
 
 import msgspec
@@ -19,6 +17,7 @@ from app.firmware.service.queries import Pair, Wanted
 from app.firmware.service.wording import status_word
 from app.web import forms
 from app.web.auth import WebRequest
+from app.web.lists import csv_file
 from app.web.pages import page, redirect
 
 MOST = 10_000
@@ -68,15 +67,12 @@ class FirmwareQueryPages(Controller):
         return await _list(request, Wanted(user_id=whose, imei=number), found=imeis.mask(number))
 
     @get("/csv", name="firmware_queries_csv", opt={"fresh": True, "rate": "exports"})
-    async def export(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
+    async def export(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[bytes]:
         rows = await queries.list_pairs(Wanted(user_id=_whose(request, user_id)), limit=MOST)
-        out = io.StringIO()
-        writer = csv.writer(out)
         names = ("asked_at", "answered_at", "imei", "model", "csc", "version_code", "status")
-        writer.writerow(names)
-        writer.writerows([_safe(getattr(row, name)) for name in names] for row in rows)
-        headers = {"Content-Disposition": 'attachment; filename="firmware-queries.csv"'}
-        return Response(out.getvalue(), media_type="text/csv", headers=headers)
+        return csv_file(
+            "firmware-queries", names, [[getattr(row, name) for name in names] for row in rows]
+        )
 
     @post("/{row_id:int}/delete", name="firmware_query_delete", status_code=303)
     async def delete(
@@ -116,13 +112,6 @@ async def _list(
 def _row(pair: Pair) -> dict[str, Any]:
     look, word = status_word(pair.status)
     return {**msgspec.structs.asdict(pair), "look": look, "word": word}
-
-
-def _safe(value: str | None) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    text = value or ""
-    formula = (*"=+-@＝＋－＠", "\t", "\r", "\n")
-    return f"'{text}" if text.startswith(formula) else text
 
 
 def _whose(request: WebRequest, user_id: str) -> str:

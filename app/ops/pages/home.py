@@ -2,9 +2,12 @@
 
 from litestar import Controller, Response, get
 
+from app.core.ordering import Came
 from app.ops import dashboard
 from app.ops.pages.parts import viewer_of
+from app.web import lists
 from app.web.auth import WebRequest
+from app.web.links import url
 from app.web.pages import page
 
 
@@ -13,8 +16,10 @@ class DashboardPages(Controller):
 
     @get("/", name="dashboard", opt={"access": "user"})
     async def show(self, request: WebRequest) -> Response[str]:
-        data = await dashboard.get_dashboard(viewer_of(request), request.app.state.areas)
-        return page(request, "dashboard.html", block="dashboard_now", **data)
+        viewer, demo = viewer_of(request), bool(request.app.state.get("demo"))
+        data = await dashboard.get_dashboard(viewer, request.app.state.areas)
+        tour = dashboard.tour(viewer) if demo else []
+        return page(request, "dashboard.html", block="dashboard_now", tour=tour, **data)
 
 
 class PatternPages(Controller):
@@ -22,4 +27,10 @@ class PatternPages(Controller):
 
     @get("/admin/patterns", name="patterns", opt={"access": "admin"})
     async def show(self, request: WebRequest) -> Response[str]:
-        return page(request, "ops/patterns.html")
+        here = url(request, "patterns")
+        listing = lists.read_listing(request, here, sorts=("name", "size"), usual="name")
+        return page(
+            request,
+            "ops/patterns.html",
+            listing=listing.found(1204, Came(newest="1200", newer=4)),
+        )

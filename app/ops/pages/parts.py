@@ -41,7 +41,6 @@ def line_of(request: WebRequest, row: JobRow, *, mine: bool) -> dict[str, Any]:
     """A job as `_job_rows.html` shows it."""
     look, word = words_of(row.state)
     reverse, prefix = request.app.route_reverse, "my_job" if mine else "queue_job"
-    root = str(request.scope.get("root_path", "")).rstrip("/")
     return {
         "id": row.id,
         "label": _(row.label),
@@ -54,7 +53,7 @@ def line_of(request: WebRequest, row: JobRow, *, mine: bool) -> dict[str, Any]:
         "attempts": row.attempts,
         "max_attempts": row.max_attempts,
         "owner": "" if mine else row.owner,
-        "url": root + reverse(prefix, job_id=row.id),
-        "cancel_url": root + reverse(f"{prefix}_cancel", job_id=row.id) if row.can_cancel else "",
-        "retry_url": root + reverse(f"{prefix}_retry", job_id=row.id) if row.can_retry else "",
+        "url": reverse(prefix, job_id=row.id),
+        "cancel_url": reverse(f"{prefix}_cancel", job_id=row.id) if row.can_cancel else "",
+        "retry_url": reverse(f"{prefix}_retry", job_id=row.id) if row.can_retry else "",
     }

@@ -13,6 +13,7 @@ from app.core.i18n import _
 from app.ops.service import shell
 from app.web import forms
 from app.web.auth import Principal, SignInNeeded, WebRequest
+from app.web.links import root_of
 from app.web.pages import is_fragment, may, page, redirect, saved
 
 ROWS, TOASTS, Q_MOST = 50, 3, 100
@@ -147,9 +148,10 @@ def _places(request: WebRequest, q: str) -> list[Hit]:
         ("my_jobs", _("My jobs"), "queue", "j"),
         ("account", _("Account"), "settings", "s"),
     )
-    reverse = request.app.route_reverse
+    reverse, root = request.app.route_reverse, root_of(request.scope)
     found = [
-        Hit(title=title, url=reverse(name), icon=icon, key=key) for name, title, icon, key in own
+        Hit(title=title, url=reverse(name).removeprefix(root), icon=icon, key=key)
+        for name, title, icon, key in own
     ]
     found[1:1] = [
         Hit(title=_(item.title), url=item.url, icon=item.icon, key=item.key)

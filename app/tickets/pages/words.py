@@ -98,11 +98,6 @@ def query(**values: Any) -> str:
     return f"?{urlencode(kept)}" if kept else ""
 
 
-def root(request: WebRequest) -> str:
-    """The path a proxy shows us under."""
-    return str(request.scope.get("root_path", "")).rstrip("/")
-
-
 def url(request: WebRequest, name: str, **values: Any) -> str:
     """The address of a route, as a browser asks for it."""
-    return root(request) + str(request.app.route_reverse(name, **values))
+    return str(request.app.route_reverse(name, **values))

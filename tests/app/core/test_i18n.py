@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 
 import pytest
@@ -24,10 +25,19 @@ def test_messages_are_found_in_code_and_templates(wanted: Catalog) -> None:
     assert wanted.get(("%(n)s day left", "%(n)s days left")) is not None
 
 
+@pytest.mark.feature("X-20")
 @pytest.mark.parametrize("language", i18n.LANGUAGES)
 def test_no_message_is_missing(language: str, wanted: Catalog) -> None:
     gaps = catalogs.missing(language, wanted)
     assert not gaps, f"{len(gaps)} missing; run `python -m tests.catalogs`, then translate: {gaps}"
+
+
+@pytest.mark.feature("X-20")
+@pytest.mark.parametrize("language", i18n.LANGUAGES)
+def test_a_message_that_a_language_lacks_is_named(language: str) -> None:
+    fresh = Catalog()
+    fresh.add("A text that nobody has translated yet")
+    assert catalogs.missing(language, fresh) == ["A text that nobody has translated yet"]
 
 
 @pytest.mark.parametrize("language", i18n.LANGUAGES)
@@ -52,8 +62,29 @@ def test_plurals_follow_the_language() -> None:
     days = ("%(n)s day left", "%(n)s days left")
     assert ngettext(*days, 1) == "1 day left"
     assert ngettext(*days, 1200) == "1,200 days left"
+
+
+@pytest.mark.feature("X-20")
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [
+        *((1, "1 человек"), (2, "2 человека"), (5, "5 человек"), (11, "11 человек")),
+        *((21, "21 человек"), (22, "22 человека"), (112, "112 человек"), (0, "0 человек")),
+    ],
+)
+def test_russian_has_three_plurals(n: int, words: str) -> None:
     with i18n.use("ru"):
-        assert len({ngettext(*days, n).split(" ", 1)[1] for n in (1, 2, 5)}) >= 2
+        assert ngettext("%(n)s person", "%(n)s people", n) == words
+
+
+@pytest.mark.feature("X-20")
+def test_german_speaks_to_people_in_one_way() -> None:
+    familiar = re.compile(r"\b([Dd]u|[Dd]ein\w*|[Dd]ir|[Dd]ich)\b")
+    texts: list[str] = []
+    for message in catalogs.read("de"):
+        texts += message.string if isinstance(message.string, tuple) else [str(message.string)]
+    assert [text for text in texts if familiar.search(text)] == []
+    assert familiar.search("Das ist dein Ticket"), "the control"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -95,6 +96,7 @@ async def api_gone() -> str:
 OWN = (show, save, row, move, broken, gone, late, api_gone, serve_asset, *offline.ROUTES)
 
 
+@lru_cache(maxsize=16)  # drawing a page changes no application
 def make_app(user: Principal | None, *more: Any) -> Any:
     """The application as `user` sees it. Routes that templates link to answer with their name."""
     inner = Litestar(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace as Thing
 from typing import Any
 
+from app.core.ordering import Came
+from app.web.lists import Listing
 from tests.app.web.samples import EARLIER, NOW, Sample
 
 QR = Thing(side=33, path="M4 4h7v1h-7z")
@@ -37,12 +39,7 @@ GONE = Thing(**{**vars(WHO), "id": "u3", "deleted_at": NOW, "active": False, "se
 USERS = {
     "rows": [WHO, GONE],
     "counts": {"": 120, "admin": 1, "disabled": 0, "closed": 1},
-    "total": 120,
-    "state": "",
-    "q": "to",
-    "at": 50,
-    "step": 50,
-    "list_url": "/admin/users",
+    "listing": Listing("/admin/users", {"state": "", "q": "to"}, "name", "name", at=50, total=120),
 }
 CARD = {
     "who": WHO,
@@ -82,9 +79,15 @@ LINE = Thing(
 )
 AUDIT = {
     "lines": [LINE],
-    "chosen": Thing(who="jana", what="", ip="", since="", until="", before=9),
+    "listing": Listing(
+        "/admin/audit",
+        {"who": "jana", "what": "", "ip": "", "since": "", "until": ""},
+        sort="time",
+        usual="-time",
+        total=1200,
+        came=Came(newest="1200", newer=3),
+    ),
     "actions": ["session.started"],
-    "older": 4,
     "checked": True,
     "first_bad": 3,
     "list_url": "/admin/audit",
@@ -138,7 +141,7 @@ ROOMS = {
     "reset": Sample("accounts/reset.html", {"login": "jana", "refusal": ""}, ("reset_form",)),
     "reset_over": Sample("accounts/reset.html", {"login": "", "refusal": "Over."}, ("reset_form",)),
     "users": Sample("accounts/users.html", USERS, ("user_rows",)),
-    "users_none": Sample("accounts/users.html", {**USERS, "rows": [], "at": 0}, ("user_rows",)),
+    "users_none": Sample("accounts/users.html", {**USERS, "rows": []}, ("user_rows",)),
     "user": Sample("accounts/user.html", CARD, ("user_card",)),
     "user_gone": Sample(
         "accounts/user.html", {**CARD, "who": GONE, "made": None, "guests": []}, ("user_card",)
@@ -166,7 +169,7 @@ ROOMS = {
     "audit": Sample("accounts/audit.html", AUDIT, ("audit_rows",)),
     "audit_none": Sample(
         "accounts/audit.html",
-        {**AUDIT, "lines": [], "older": 0, "checked": False, "first_bad": None},
+        {**AUDIT, "lines": [], "checked": False, "first_bad": None},
         ("audit_rows",),
     ),
     "vault": Sample("accounts/vault.html", {"standing": STANDING}, ("vault_now",)),

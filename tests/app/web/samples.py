@@ -8,6 +8,7 @@ from types import SimpleNamespace as Thing
 from typing import Any
 
 from app.core.area import Hit
+from app.web.lists import Listing
 from tests.app.web import queue_samples, ticket_samples
 
 NOW = datetime(2026, 11, 20, 10, 42, tzinfo=UTC)
@@ -163,12 +164,7 @@ INVITES: dict[str, Any] = {
         for state, label in (("open", "Tom"), ("used", "Ben"), ("void", ""))
     ],
     "counts": Thing(all=3, open=1, used=1, expired=0, revoked=0, void=1),
-    "state": "",
-    "q": "",
-    "total": 3,
-    "newer_url": "",
-    "older_url": "/older",
-    "here_url": "/admin/invites?q=",
+    "listing": Listing("/admin/invites", {"state": "", "q": ""}, "-made", "-made", total=3),
     "hours": 72,
     "domains": [("tickets", "Tickets"), ("firmware", "Firmware")],
     "made": None,
@@ -246,6 +242,7 @@ DASHBOARD: dict[str, Any] = {
     ],
     "next": [Thing(at=NOW, text="Backup")],
     "care": [Thing(word="Backup", look="success", text="today")],
+    "tour": [Thing(title="A ticket", text="Look", url="/x", done=False)],
     "steps": [Thing(title="Invite", text="People", url="/x", done=False)],
 }
 LIST: dict[str, Any] = {
@@ -327,7 +324,10 @@ ALL = {
         {**JOB_PAGE, "mine": True, "payload": "", "result": "", "log": [], "log_url": ""},
         ("job_now",),
     ),
-    "patterns": Sample("ops/patterns.html"),
+    "patterns": Sample(
+        "ops/patterns.html",
+        {"listing": Listing("/p", {"state": "", "q": ""}, "name", "name", total=1204)},
+    ),
     "invites": Sample("accounts/invites.html", {**INVITES, "made": MADE}, LISTED),
     "invites_wrong": Sample(
         "accounts/invites.html",

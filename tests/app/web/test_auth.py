@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from litestar import Litestar, Response, get, post
+from litestar import Response, get, post
+from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.middleware import DefineMiddleware
 from litestar.params import FromPath
@@ -17,6 +18,7 @@ from app.core import vault
 from app.core.errors import AppError
 from app.web import auth, cookies
 from app.web.auth import WebRequest
+from app.web.links import Below, House
 from db import clock as time
 from db.clock import FakeClock
 from db.engine import ApswEngine
@@ -96,8 +98,8 @@ def app_error(_: Any, error: AppError) -> Response[str]:
 ACCESS = ("public", "anon_only", "user", "user:tickets", "user:firmware", "admin", "token:x:read")
 
 
-def make_app(book: Book, *more: Any) -> Litestar:
-    return Litestar(
+def make_app(book: Book, *more: Any, root: str = "") -> House:
+    return House(
         route_handlers=[
             *(route("/" + access.replace(":", "-"), access) for access in ACCESS),
             route("/forgotten", None),
@@ -113,15 +115,21 @@ def make_app(book: Book, *more: Any) -> Litestar:
         dependencies={"user_id": Provide(auth.provide_user_id)},
         exception_handlers={**auth.EXCEPTION_HANDLERS, AppError: app_error},
         openapi_config=None,
+        state=State({"root": root}),
     )
 
 
 @asynccontextmanager
 async def opened(
-    book: Book, cookie: str = "", *more: Any, base: str = "https://h.example", **transport: Any
+    book: Book,
+    cookie: str = "",
+    *more: Any,
+    base: str = "https://h.example",
+    root: str = "",
+    **transport: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Cookie": cookie} if cookie else {}
-    asgi: Any = make_app(book, *more)
+    asgi: Any = Below(make_app(book, *more, root=root), root)
     carrier = httpx.ASGITransport(asgi, **transport)
     async with httpx.AsyncClient(transport=carrier, base_url=base, headers=headers) as client:
         yield client
@@ -170,8 +178,8 @@ def test_an_app_with_such_a_route_does_not_start() -> None:
     assert "/public" not in str(refusal.value)
     for wrong in ("", "users", "user:", "ADMIN", "token"):
         with pytest.raises(ValueError, match="/wrong"):
-            auth.require_access_declared(Litestar([route("/wrong", wrong)], openapi_config=None))
-    auth.require_access_declared(Litestar([route("/right", "user:tickets")], openapi_config=None))
+            auth.require_access_declared(House([route("/wrong", wrong)], openapi_config=None))
+    auth.require_access_declared(House([route("/right", "user:tickets")], openapi_config=None))
 
 
 async def test_a_request_looks_once_and_only_where_somebody_may_be() -> None:
@@ -245,10 +253,10 @@ async def test_a_handler_without_a_person_gets_none() -> None:
 
 
 async def test_the_door_is_below_the_subpath_too() -> None:
-    async with opened(Book(), root_path="/x/y") as client:
+    async with opened(Book(), root="/x/y") as client:
         answer = await client.get("/x/y/user", params={"a": "b c"})
         assert answer.headers["location"] == "/x/y/login?next=/x/y/user%3Fa%3Db%2Bc"
-    async with opened(Book(**{TOKEN: Visit()}), SIGNED_IN, root_path="/x/y") as client:
+    async with opened(Book(**{TOKEN: Visit()}), SIGNED_IN, root="/x/y") as client:
         assert (await client.get("/x/y/login")).headers["location"] == "/x/y/"
 
 

@@ -196,7 +196,11 @@ def more(ticket: Any, tabs: list[Any]) -> dict[str, Given]:
     device = {"device": DEVICE, "profile_id": "p1", "works": works, "live_errors": ["Wrong."]}
     return {
         "show": ("tickets/show.html", shown, None),
-        "pass": ("tickets/pass.html", {"ticket": ticket, "portal_url": "https://t.example"}, None),
+        "pass": (
+            "tickets/pass.html",
+            {"ticket": ticket, "portal_url": "https://t.example", "versions": []},
+            None,
+        ),
         "pass_none": (
             "tickets/pass.html",
             {"ticket": None, "portal_url": "https://t.example"},
