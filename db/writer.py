@@ -21,6 +21,7 @@ import apsw
 from db.changes import Change, Feed, Recorder
 from db.connection import open_writer
 from db.failpoints import failpoint
+from db.waits import Waits
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +44,13 @@ class Op:
     `bare`: outside any transaction, for what only looks and must not wait for the write lock.
     """
 
-    __slots__ = ("bare", "future", "work")
+    __slots__ = ("asked_s", "bare", "future", "work")
 
     def __init__(self, work: Work, future: asyncio.Future[Any], *, bare: bool = False) -> None:
         self.work = work
         self.future = future
         self.bare = bare
+        self.asked_s = time.monotonic()
 
 
 class End:
@@ -100,6 +102,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._feed = feed
         self._queue: SimpleQueue[Op | Session | None] = SimpleQueue()
+        self.waits = Waits()
         self._connection = open_writer(path)
         self._recorder = Recorder(self._connection)
         self._thread = threading.Thread(target=self._run, name="db-writer", daemon=True)
@@ -199,6 +202,7 @@ class Writer:
             for op in group:
                 answers.append(self._one(op))
             self._connection.execute("COMMIT")
+            self.waits.note(time.monotonic() - group[0].asked_s)
         except Exception as error:  # BUSY, FULL, IOERR: nothing of the group is on the disk
             self._rollback()
             answers = [(op.future, None, error) for op in group]

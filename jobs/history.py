@@ -73,22 +73,24 @@ Cells = dict[tuple[int, str], Cell]
 
 
 class Tally:
-    """The figures of one worker since its last write."""
+    """The figures of one worker since its last write, and by type since it began."""
 
     def __init__(self) -> None:
         self.cells: Cells = {}
+        self.whole: dict[str, Cell] = {}
 
     def count(self, type_: str, outcome: Outcome, n: int = 1) -> None:
         """`n` jobs of a type came to this."""
-        self._cell(type_).counts[outcome] += n
+        for cell in self._both(type_):
+            cell.counts[outcome] += n
 
     def attempt(self, type_: str, wait_ms: int, run_ms: int) -> None:
         """One attempt started `wait_ms` late and took `run_ms`."""
-        cell = self._cell(type_)
-        cell.wait_ms += wait_ms
-        cell.run_ms += run_ms
-        cell.hist.wait[bucket(wait_ms)] += 1
-        cell.hist.run[bucket(run_ms)] += 1
+        for cell in self._both(type_):
+            cell.wait_ms += wait_ms
+            cell.run_ms += run_ms
+            cell.hist.wait[bucket(wait_ms)] += 1
+            cell.hist.run[bucket(run_ms)] += 1
 
     def restore(self, cells: Cells) -> None:
         """Put back what could not be written."""
@@ -100,8 +102,13 @@ class Tally:
         taken, self.cells = self.cells, {}
         return taken
 
-    def _cell(self, type_: str) -> Cell:
-        return self.cells.setdefault((clock.ms() // MINUTE_MS, type_), Cell())
+    def _both(self, type_: str) -> tuple[Cell, Cell]:
+        minute = (clock.ms() // MINUTE_MS, type_)
+        if minute not in self.cells:
+            self.cells[minute] = Cell()
+        if type_ not in self.whole:
+            self.whole[type_] = Cell()
+        return self.cells[minute], self.whole[type_]
 
 
 def bucket(ms: int) -> int:

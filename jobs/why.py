@@ -80,7 +80,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     closed: Mapping[str, int]
     suspect: str | None
     registry: Registry
-    args: Mapping[str, Any]
+    args: dict[str, Any]
 
     def reasons(self, row: Row) -> list[Reason]:
         """What keeps a queued row (with its `holder`) from starting now; empty: nothing does."""

@@ -74,6 +74,7 @@ class Worker:
         }
         self.turns = 0  # how often it looked
         self.draining = False
+        self.resting = False  # takes nothing new, by somebody's hand
         self.storage_full = False
         self._db = db
         self._registry = registry
@@ -90,7 +91,7 @@ class Worker:
             version=version,
         )
         self._serves = serves
-        self._tally = Tally()
+        self.tally = Tally()
         self._tallying: asyncio.TimerHandle | None = None
         self._counted_to = 0
         self._ends: list[End] = []
@@ -143,8 +144,15 @@ class Worker:
         if self._bell:
             self._bell.close()
         with contextlib.suppress(apsw.Error):  # figures are not worth a failing shutdown
-            await self._db.write(partial(history.write, cells=self._tally.take()))
+            await self._db.write(partial(history.write, cells=self.tally.take()))
         await self._pulse.stop()
+
+    async def rest(self, on: bool) -> None:
+        """Take nothing new, or again; what runs goes on."""
+        async with self._turning:
+            self.resting = on
+        await self._pulse.drain(on)
+        self.poke()
 
     def hurry(self) -> None:
         """The second signal: a drain under way gives back at once."""
@@ -189,7 +197,7 @@ class Worker:
         self.turns += 1
         ends, self._ends = self._ends, []
         said = self._notes.take()
-        cells = self._tally.take() if self._tallying is None else {}
+        cells = self.tally.take() if self._tallying is None else {}
         unended = self._unended(ends)
         alone_until = self._alone_until(unended)
         busy: Counter[Lane] = Counter(run.handler.lane for run in unended)
@@ -203,7 +211,7 @@ class Worker:
             busy=busy,
             tally=cells,
             alone=alone_until > clock.ms(),
-            claiming=not self.draining,
+            claiming=not (self.draining or self.resting),
             lease_ms=self._timing.lease_ms,
             now=clock.ms(),
         )
@@ -213,7 +221,7 @@ class Worker:
         except BaseException:
             self._ends[:0] = ends
             self._notes.restore(said)
-            self._tally.restore(cells)
+            self.tally.restore(cells)
             raise
         for end, row in turned.ended:
             self._count(self.runs[end.fence], row.state, end.verb)
@@ -314,9 +322,9 @@ class Worker:
             outcome = "retried"
         else:
             return
-        self._tally.count(run.row.type, outcome)
+        self.tally.count(run.row.type, outcome)
         began = run.ctx.started_at
-        self._tally.attempt(run.row.type, began - run.row.run_at, clock.ms() - began)
+        self.tally.attempt(run.row.type, began - run.row.run_at, clock.ms() - began)
         if self._tallying is None:
             self._tallying = self._loop.call_later(TALLY_S, self._tell_tally)
 
@@ -355,7 +363,7 @@ class Worker:
             await asyncio.sleep(self._timing.pulse_s)
             try:
                 for row in await self._pulse.beat():
-                    self._tally.count(row.type, "rescued")
+                    self.tally.count(row.type, "rescued")
                 await self._count_new()
             except Exception:
                 logger.exception("queue.pulse_failed")
