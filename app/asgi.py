@@ -14,6 +14,7 @@ from app import domains
 from app.accounts.service import closing, sessions, setup, tokens
 from app.core import audit, files, live, logs, paths, settings, vault
 from app.core.errors import Invalid
+from app.core.lag import LAG
 from app.core.lock import Lock
 from app.core.settings import BadSetting, Settings
 from app.demo.run import running_demo
@@ -88,6 +89,10 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
                 "nav": [item for domain in domains.ALL for item in domain.nav],
                 "shell": get_shell,
                 "finders": [(domain.title, domain.find) for domain in domains.ALL if domain.find],
+                "remedies": {domain.name: domain.remedy for domain in domains.ALL if domain.remedy},
+                "subjects": {
+                    k: place for each in domains.ALL for k, place in each.subjects.items()
+                },
                 "areas": [domain.area for domain in domains.ALL if domain.area],
                 "demo": start.demo,
                 "reload_principal": auth.reloader(sessions.read_by_id),
@@ -135,6 +140,8 @@ async def _opened(
         if start.demo:
             await stack.enter_async_context(running_demo(start))
         await _first_admin(start)
+        LAG.start()
+        stack.callback(LAG.stop)
         state.hub = live.Hub(nouns, changes.FEED)
         stack.callback(state.hub.close)
         worker = Worker(DB, REGISTRY, start.data_dir, redact=logs.redact, version=paths.version())

@@ -35,6 +35,9 @@ ON CONFLICT(minute, type) DO UPDATE SET enqueued=enqueued+:enqueued,
 """
 _NEW_JOBS = "SELECT type, count(*) AS n FROM queueJobs WHERE id>=?1 AND id<?2 GROUP BY type"
 _SPAN = "SELECT * FROM queue_stats WHERE minute>=?1 AND (?2 IS NULL OR type=?2) ORDER BY minute"
+_ENDED = """
+SELECT type, minute, succeeded+failed+cancelled+retried AS n FROM queue_stats WHERE minute>=?1
+"""
 _UNFOLDED = """
 SELECT * FROM queue_stats WHERE minute<?1 AND minute%60<>0 ORDER BY minute LIMIT 2000
 """
@@ -185,6 +188,16 @@ async def by_type(since_ms: int) -> dict[str, Cell]:
     found: dict[str, Cell] = {}
     for row in await DB.all(_SPAN, (since_ms // MINUTE_MS, None)):
         found.setdefault(row["type"], Cell()).add(_cell(row))
+    return found
+
+
+async def hours(since_ms: int) -> dict[str, list[int]]:
+    """How many attempts of each type ended in each hour from `since_ms` on; types without: none."""
+    first = since_ms // MINUTE_MS
+    length = (clock.ms() // MINUTE_MS - first) // HOUR + 1
+    found: dict[str, list[int]] = {}
+    for row in await DB.all(_ENDED, (first,)):
+        found.setdefault(row["type"], [0] * length)[(row["minute"] - first) // HOUR] += row["n"]
     return found
 
 
