@@ -74,7 +74,7 @@ def lane(name: str) -> str:
     """What a lane is for."""
     words = {
         "heavy": _("ordinary work"),
-        "io": _("light work that waits for the network"),
+        "io": _("light work"),
         "long": _("long transfers"),
     }
     return words.get(name, name)

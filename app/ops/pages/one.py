@@ -166,15 +166,15 @@ def _remedy(request: WebRequest, card: JobCard, *, mine: bool) -> dict[str, Any]
         return {"advice": theirs.text, "remedy": link}
     found = known(card.error_code)
     offered = {
-        "retry": (_("Try again"), "my_job_retry" if mine else "queue_job_retry"),
+        # Trying again has its button on top of the page.
         "limits": (_("Change its time limit"), "queue_types"),
         "worker": (_("Look at the worker"), "queue_worker"),
         "delete": (_("Delete"), "queue_job_delete"),
     }
-    if not found.act or (mine and found.act != "retry") or card.row.state != "failed":
+    if found.act not in offered or mine or card.row.state != "failed":
         return {"advice": found.text, "remedy": None}
     word, route = offered[found.act]
-    post = found.act in ("retry", "delete")
+    post = found.act == "delete"
     url = url_of(request, route, **({"job_id": card.row.id} if post else {}))
     return {"advice": found.text, "remedy": {"word": word, "url": url, "post": post}}
 

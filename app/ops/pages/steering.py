@@ -10,7 +10,7 @@ from app.core.i18n import _, ngettext
 from app.ops.pages.parts import line_of, queue_tabs, url_of, viewer_of
 from app.ops.service import jobs as jobs_service
 from app.ops.service import schedules, types
-from app.ops.wording import outcome, times
+from app.ops.wording import lane, outcome, times
 from app.web import forms
 from app.web.auth import WebRequest, client_ip
 from app.web.pages import page, redirect
@@ -42,6 +42,7 @@ class SteeringPages(Controller):
         rows = [
             {
                 **msgspec.structs.asdict(row),
+                "lane_word": lane(row.lane),
                 "last_failed_url": url_of(request, "queue_job", job_id=row.last_failed)
                 if row.last_failed
                 else "",

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from app.core.i18n import _, fmt_span, fmt_time
+from app.core.i18n import _, fmt_day, fmt_span, fmt_time
 from app.ops.pages.parts import line_of, url_of
 from app.ops.service.job import JobCard
+from app.ops.service.schedules import now_ms
 from app.ops.wording import happened, reason
 from app.web.auth import WebRequest
 
@@ -12,6 +13,7 @@ from app.web.auth import WebRequest
 def story(card: JobCard) -> list[dict[str, Any]]:
     """Newest first. An attempt that failed keeps its error, its code and its stack."""
     found = []
+    today = fmt_day(now_ms())
     for number, attempt in enumerate(card.attempts):
         look, word = happened(attempt.what, attempt.number)
         found.append(
@@ -20,9 +22,8 @@ def story(card: JobCard) -> list[dict[str, Any]]:
                 "look": look,
                 "word": word,
                 "at": attempt.at,
-                "took": _("ran %(time)s", time=fmt_span(attempt.took_ms / 1000))
-                if attempt.took_ms is not None
-                else "",
+                "how": "clock" if fmt_day(attempt.at) == today else "near",
+                "took": _took(attempt.took_ms),
                 "text": attempt.text,
                 "code": attempt.code,
                 "stack": attempt.stack,
@@ -30,6 +31,13 @@ def story(card: JobCard) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _took(ms: int | None) -> str:
+    if ms is None:
+        return ""
+    time = _("%(n)s ms", n=ms) if ms < 1000 else fmt_span(ms / 1000)
+    return _("ran %(time)s", time=time)
 
 
 def why(request: WebRequest, card: JobCard, *, mine: bool) -> list[dict[str, str]]:

@@ -62,6 +62,7 @@ MOMENT = {
     "look": "failed",
     "word": "Try 1 failed",
     "at": AT,
+    "how": "clock",
     "took": "ran 3 s",
     "text": "no such <b>Fischer</b>",
     "code": "KeyError",

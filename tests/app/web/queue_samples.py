@@ -8,6 +8,7 @@ TABS = [{"title": "Overview", "url": "/q", "here": True, "key": "q"}]
 TYPE: dict[str, Any] = {
     "type": "tickets.download",
     "lane": "io",
+    "lane_word": "light work",
     "paused": False,
     "limit": 2,
     "attempts": 5,
