@@ -33,7 +33,11 @@
   });
   const reveal = () => document.querySelectorAll("[data-hold]").forEach((it) => { it.hidden = false; });
   document.addEventListener("htmx:after:swap", reveal);
-  document.addEventListener("DOMContentLoaded", reveal);
+  document.addEventListener("DOMContentLoaded", () => {
+    reveal();
+    // On a phone the present tab may lie beyond the edge.
+    document.querySelectorAll(".tabs [aria-current]").forEach((it) => { it.parentElement.scrollLeft = it.offsetLeft - it.parentElement.offsetLeft - 16; });
+  });
 
   // A key presses what carries it: in the row that has the focus, or on the page of one job.
   document.addEventListener("keydown", (event) => {

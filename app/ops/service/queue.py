@@ -43,13 +43,16 @@ SELECT max(heartbeatAt) AS beat, min(drainingAt IS NOT NULL) AS draining FROM qu
 
 
 class Charts(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures by step; `wait` and `run` in ms by percentile, `age_s` of the oldest ready job."""
+    """Figures by step: `wait` and `run` in ms by percentile, None where nothing ran.
+
+    `age_s`: of the oldest job that could start.
+    """
 
     at: list[int]
     done: list[int]
     failed: list[int]
-    wait: dict[str, list[int]]
-    run: dict[str, list[int]]
+    wait: dict[str, list[int | None]]
+    run: dict[str, list[int | None]]
     age_s: list[float]
 
 
@@ -172,5 +175,5 @@ async def _set(
         )
 
 
-def _points(cells: list[history.Cell], which: str, share: float) -> list[int]:
-    return [history.percentile(getattr(cell.hist, which), share) or 0 for cell in cells]
+def _points(cells: list[history.Cell], which: str, share: float) -> list[int | None]:
+    return [history.percentile(getattr(cell.hist, which), share) for cell in cells]
