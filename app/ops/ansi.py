@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 # CSI sequences, OSC strings to their end, two-byte escapes, and what is left of a torn one.
-_ESCAPE = re.compile(r"\x1b(?:\[([0-9;:?]*)[ -/]*([@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -Z\\-_])")
+_ESCAPE = re.compile(
+    r"\x1b(?:\[([0-9;:?]*)[ -/]*([@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()*+].|[ -Z\\-_])"
+)
 _TORN = re.compile(r"\x1b(?:\[[0-9;:?]*|\][^\x07\x1b]*)?$")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x1b]")
 _NAMES = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
@@ -24,10 +26,13 @@ class Piece(NamedTuple):
 def paint(output: str, look: str = "") -> tuple[list[Piece], str]:
     """The output in pieces, and the look in which more of it would go on from here."""
     classes = look.split()
-    pieces = []
+    pieces: list[Piece] = []
     for text, codes in _runs(output):
-        if text:
-            pieces.append(Piece(text, " ".join(classes)))
+        here = " ".join(classes)
+        if text and pieces and pieces[-1].look == here:
+            pieces[-1] = Piece(pieces[-1].text + text, here)
+        elif text:
+            pieces.append(Piece(text, here))
         if codes is not None:
             classes = _after(classes, codes)
     return pieces, " ".join(classes)
