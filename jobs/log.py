@@ -34,6 +34,8 @@ _PROGRESS = """
 UPDATE queueJobs SET progress=?4, progressMessage=?5, lockExpiresAt=?6+?7, updatedAt=?6
 WHERE id=?1 AND state='running' AND lockedBy=?2 AND attempts=?3
 """
+# Pages hear of a job's row, not of its lines.
+_TOUCH = "UPDATE queueJobs SET updatedAt=?2 WHERE id=?1 AND state='running'"
 _COUNT = "SELECT count(*) FROM job_events WHERE job_id=?"
 _KEEP = "SELECT keepEventsPerJob FROM queueSettings WHERE id=1"
 _DROP = """
@@ -162,7 +164,10 @@ def write(connection: apsw.Connection, pending: Pending) -> None:
     for line in pending.lines:
         write_line(connection, line)
     if pending.lines:
-        _cap(connection, {line.job_id for line in pending.lines}, now)
+        said = {line.job_id for line in pending.lines}
+        for job_id in said - {fence.id for fence in pending.progress}:
+            execute(connection, _TOUCH, (job_id, now))
+        _cap(connection, said, now)
 
 
 def write_line(connection: apsw.Connection, line: Line) -> None:

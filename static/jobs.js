@@ -6,6 +6,7 @@
   const typing = (it) => it.closest?.("input:not([type=checkbox], [type=radio], [type=range]), textarea, select, [contenteditable]");
   let held = false;
   let missed = false;
+  let acted = 0;
   let going = 0;
 
   // Held: what the stream says is passed over; letting go fetches everything that listens.
@@ -24,8 +25,14 @@
     missed = true;
     event.preventDefault();
   });
+  // What a throttle had kept back waits too; what one's own press brings does not.
   document.addEventListener("htmx:before:request", (event) => {
-    if (held && "tail" in (event.detail.ctx.sourceElement?.dataset ?? {})) event.preventDefault();
+    const { sourceElement: it, request } = event.detail.ctx;
+    if (request.method === "POST") acted = Date.now();
+    const alone = "tail" in (it?.dataset ?? {}) || it?.getAttribute("hx-trigger")?.includes("from:body");
+    if (!held || !alone || Date.now() - acted < 1500) return;
+    missed = true;
+    event.preventDefault();
   });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-hold]");
