@@ -224,9 +224,10 @@ def _links(request: WebRequest, card: JobCard) -> list[dict[str, str]]:
             found.append({"word": _(place.title), "url": url, "note": ""})
     if card.batch:
         ended = card.batch["total"] - card.batch["pending"]
+        name = card.batch["label"]
         found.append(
             {
-                "word": _(card.batch["label"] or "Batch"),
+                "word": _(name) if name else _("Batch"),
                 "url": url_of(request, "queue_batch", batch_id=card.batch["id"]),
                 "note": _("%(part)s of %(whole)s", part=ended, whole=card.batch["total"]),
             }
