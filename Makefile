@@ -5,6 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := 0.13.8
+JOBS ?= 2
 MINUTES ?= 30
 NAME ?= ground
 
@@ -24,7 +25,7 @@ dev: .venv/.dev ## The demo, started again whenever a source file changes
 WATCHED := app jobs db templates static locales
 
 test: .venv/.dev system check ## Everything the pipeline runs: system packages, check, all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check: .venv/.dev ## The quick part: lint, types, import contracts, templates, house rules
 	$(BIN)/ruff check .

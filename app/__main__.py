@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from app.accounts.cli import doctor_command
 from app.core.settings import BadSetting, Settings, load
 from app.ops.cli import commands as queue_commands
 
@@ -298,6 +299,18 @@ def _register() -> None:
 
 
 cli.add_typer(queue_commands(_on_data, _register), name="queue")
+
+
+def _settings_of(data: Path | None) -> Settings:
+    _register()
+    return _settings(data_dir=data)
+
+
+def _opened(settings: Settings, work: Callable[[], Coroutine[Any, Any, Any]], **how: bool) -> Any:
+    return _with_database(settings, work, **how)
+
+
+cli.command("doctor")(doctor_command(_settings_of, _opened))
 
 
 def _settings(**given: Any) -> Settings:

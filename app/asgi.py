@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.datastructures import State
 from litestar.di import Provide
 
@@ -118,7 +118,14 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
         if await notes.take("refused", auth.client_ip_of(scope)):
             await _note_refusal(scope, reason)
 
-    guarded = Origin(known, on_refused=on_refused, public_url=start.public_url)
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        scope |= {"litestar_app": litestar, "user": None, "state": scope.get("state", {})}
+        request: Request[Any, Any, Any] = Request(scope, receive, send)
+        await pages.speak(request)
+        answer = errors.foreign(request).to_asgi_response(None, request)
+        await answer(scope, receive, send)
+
+    guarded = Origin(known, refuse=refuse, on_refused=on_refused, public_url=start.public_url)
     named = Hosts(guarded, start.allowed_hosts)
     return App(start, litestar, Headers(named, start.trusted_proxies))
 
@@ -132,6 +139,8 @@ async def _opened(
         files.private_folder(start.data_dir)
         stack.enter_context(Lock(start.data_dir))
         files.empty_folder(start.data_dir / "tmp")
+        for name in ("backups", "files", "workers", "job-logs"):
+            files.private_folder(start.data_dir / name)  # older versions left some open
         refuse_sqlite3(start.data_dir)
         migrate.migrate(start.db_file, start.data_dir / "backups")
         await DB.open(start.db_file)
@@ -148,6 +157,9 @@ async def _opened(
         stack.callback(LAG.stop)
         state.hub = live.Hub(nouns, changes.FEED)
         stack.callback(state.hub.close)
+        for domain in domains.ALL:
+            if domain.on_start:
+                await domain.on_start()
         worker = Worker(DB, REGISTRY, start.data_dir, redact=logs.redact, version=paths.version())
         await worker.start()
         state.worker = worker

@@ -29,9 +29,9 @@ from app.ops import jobs as ops_jobs
 from app.ops.api import JobApi
 from app.ops.pages import PAGES as OPS_PAGES
 from app.ops.service.shell import find_jobs
-from app.tickets import chromium
 from app.tickets import jobs as tickets_jobs
 from app.tickets.api import TicketApi
+from app.tickets.client import chromium
 from app.tickets.pages.choices import TicketSettingsPages
 from app.tickets.pages.devices import DevicePages
 from app.tickets.pages.history import TicketHistoryPages
@@ -63,6 +63,7 @@ class Domain:
     api: tuple[type[Controller], ...] = ()
     on_account_closed: OnAccountClosed | None = None
     export_account: ExportAccount | None = None
+    on_start: Callable[[], Awaitable[None]] | None = None
     on_stop: Callable[[], Awaitable[None]] | None = None
     find: FindRows | None = None
     remedy: Diagnose | None = None
@@ -137,6 +138,7 @@ DOMAINS = (
         tables=tickets_tables.TABLES,
         area=describe,
         on_account_closed=retention.on_account_closed,
+        on_start=retention.clear_left_over,
         on_stop=chromium.close,
         remedy=tickets_remedy,
         export_account=retention.export_account,

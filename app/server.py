@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import os
 import signal
 import socket
 import sys
@@ -70,6 +71,7 @@ class Server(uvicorn.Server):
 def serve(settings: Settings) -> int:
     """Serve until a signal; returns the exit status: 0, 75 (try again), 78 (configuration)."""
     logs.setup(settings.log_format, settings.log_level)
+    os.umask(0o077)  # whatever any library makes below the data folder is ours alone
     try:
         settings.outside.check()  # the domains have declared their keys only now
         app = create_app(settings)
@@ -129,6 +131,7 @@ def _listen(settings: Settings) -> list[socket.socket]:
         settings.uds.unlink(missing_ok=True)
         unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         unix.bind(str(settings.uds))
+        settings.uds.chmod(0o660)  # a proxy in our group may come in
         return [unix]
     # localhost is both loopback addresses, whatever /etc/hosts says of it.
     names = ("127.0.0.1", "::1") if settings.host == "localhost" else (settings.host,)

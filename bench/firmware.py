@@ -8,6 +8,7 @@ the same run on the disk, synced, is printed beside it.
 import asyncio
 import importlib.util
 import json
+import os
 import re
 import shutil
 import statistics
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.demo.fus.serve import running_fus_process
+from bench.firmware_files import nginx, nginx_path, read_all
 from bench.measure import Contestant, Row, compare, report
 
 SIZE = 1_300_000_000
@@ -38,73 +40,114 @@ async def _rows() -> list[Row]:
     with _ram(5 * SIZE) as home, tempfile.TemporaryDirectory() as disk:
         shelf = ["--size", str(SIZE), "--folder", str(home / "shelf")]
         async with running_fus_process(*shelf, "--bake", "SM-S921B") as fus:
-            given = json.dumps({"url": fus.url, "home": str(home)})
-            on_disk = json.dumps({"url": fus.url, "home": disk})
-            rows = await asyncio.to_thread(_free_link, given, on_disk)
+            given = {"url": fus.url, "home": str(home)}
+            rows = await asyncio.to_thread(_free_link, given, disk, fus.process.pid)
         rate = LINK // CONNECTIONS
         async with running_fus_process(*shelf, "--rate", str(rate), "--bake", "SM-S921B") as fus:
-            given = json.dumps({"url": fus.url, "home": str(home)})
-            rows += await asyncio.to_thread(_slow_link, given)
+            rows += await asyncio.to_thread(_slow_link, fus.url, home, disk)
+        file = max((home / "shelf").iterdir(), key=lambda path: path.stat().st_size)
+        rows += await asyncio.to_thread(_sending, file)
     return [*rows, _decryption()]
 
 
-def _free_link(given: str, on_disk: str) -> list[Row]:
-    samples: dict[str, list[float]] = {"holdfast": [], "md5": [], "origin": []}
-    with Contestant("bench.firmware_sides", "unpack", given) as side:
+def _free_link(given: dict[str, str], disk: str, server: int) -> list[Row]:
+    told, on_disk = json.dumps(given), json.dumps({**given, "home": disk})
+    names = ["holdfast", "md5", *(["origin"] if _has_peers() else [])]
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    cpu: dict[str, list[float]] = {name: [] for name in names}
+    with Contestant("bench.firmware_sides", "unpack", told) as side:
         unpacked = side.run("run")
-    names = [name for name in samples if name != "origin" or _has_peers()]
-    memory: list[float] = []
-    late: list[float] = []
     for _ in range(ROUNDS):
         for name in names:
-            with Contestant("bench.firmware_sides", name, given) as side:
-                samples[name].append(side.run("run"))
-                if name == "holdfast":
-                    memory.append(side.run("memory_mib"))
-                    late.append(side.run("late_p99_ms"))
+            before = _cpu_of(server)
+            with Contestant("bench.firmware_sides", name, told) as side:
+                seconds[name].append(side.run("run"))
+                cpu[name].append(side.run("cpu") + _cpu_of(server) - before)
+    with Contestant("bench.firmware_sides", "watched", told) as side:
+        side.run("run")
+        memory, late = side.run("memory_mib"), side.run("late_p99_ms")
+        steps = {name: side.run(f"cpu_{name}") for name in ("receive", "unpack", "md5")}
     with Contestant("bench.firmware_sides", "holdfast", on_disk) as side:
         synced = side.run("run")
     rows = [
-        _ratio("one pass against MD5 alone", samples, "md5", target=1.5),
+        _ratio("one pass against MD5 alone", seconds, "md5", target=1.5),
+        _possible(cpu),
+        Row(name="  of it: receive, CRC, decrypt, write", value=steps["receive"], unit="CPU s"),
+        Row(name="  of it: read, inflate, CRC, write", value=steps["unpack"], unit="CPU s"),
+        Row(name="  of it: MD5", value=steps["md5"], unit="CPU s"),
         Row(name="unpacked bytes", value=unpacked / 1e9, unit="GB"),
         Row(name="the same on the disk, every byte synced", value=synced, unit="s"),
-        Row(
-            name="memory above idle",
-            value=max(memory),
-            unit="MiB",
-            peer="limit",
-            peer_value=150,
-            ratio=round(max(memory) / 150, 3),
-            target=1.0,
-            better="lower",
-        ),
-        Row(name="event loop late, p99", value=max(late), unit="ms"),
+        _under("memory above idle", memory, "MiB", 150),
+        Row(name="event loop late, p99", value=late, unit="ms"),
     ]
-    if samples["origin"]:
-        flipped = {name: [1 / each for each in found] for name, found in samples.items() if found}
-        rows.append(
-            compare("origin's steps", "runs/s", flipped, ours="holdfast", peer="origin", target=2.5)
-        )
+    if "origin" in seconds:
+        for what, found in (("origin's steps", seconds), ("origin's steps, CPU alone", cpu)):
+            flipped = {name: [1 / each for each in found[name]] for name in ("holdfast", "origin")}
+            goal = 2.5 if found is seconds else None
+            rows.append(
+                compare(what, "runs/s", flipped, ours="holdfast", peer="origin", target=goal)
+            )
     return rows
 
 
-def _slow_link(given: str) -> list[Row]:
-    with Contestant("bench.firmware_sides", "holdfast", given) as side:
-        took = side.run("run")
-        after = side.run("after_last_byte")
-    return [
-        Row(name="whole run at 100 MB/s", value=took, unit="s"),
-        Row(
-            name="ready after the last byte at 100 MB/s",
-            value=after,
-            unit="s",
-            peer="limit",
-            peer_value=0.5,
-            ratio=round(after / 0.5, 3),
-            target=1.0,
-            better="lower",
-        ),
-    ]
+def _possible(cpu: dict[str, list[float]]) -> Row:
+    """What two cores of their own could do at best: all CPU seconds, the server's too, halved."""
+    mine, theirs = statistics.median(cpu["holdfast"]) / 2, statistics.median(cpu["md5"])
+    return Row(
+        name="CPU of program and stand-in over two cores",
+        value=round(mine, 2),
+        unit="s",
+        peer="md5, CPU",
+        peer_value=round(theirs, 2),
+        ratio=round(mine / theirs, 3),
+        better="lower",
+    )
+
+
+def _slow_link(url: str, home: Path, disk: str) -> list[Row]:
+    rows = []
+    for where, folder in (("", str(home)), (", on the disk", disk)):
+        given = json.dumps({"url": url, "home": folder})
+        with Contestant("bench.firmware_sides", "holdfast", given) as side:
+            took = side.run("run")
+            after = side.run("after_last_byte")
+        rows.append(Row(name=f"whole run at 100 MB/s{where}", value=took, unit="s"))
+        rows.append(_under(f"ready after the last byte at 100 MB/s{where}", after, "s", 0.5))
+    return rows
+
+
+def _sending(file: Path) -> list[Row]:
+    """A finished file to one reader, ours and nginx in turn."""
+    if nginx_path() is None:
+        sys.stdout.write("not measured: nginx (apt-get install nginx-light)\n")
+        return []
+    samples: dict[str, list[float]] = {"holdfast": [], "nginx": []}
+    given = json.dumps({"file": str(file)})
+    with Contestant("bench.firmware_sides", "files", given) as side, nginx(file.parent) as port:
+        mine = int(side.run("port"))
+        for _ in range(ROUNDS):
+            samples["holdfast"].append(read_all(mine, file.name) / 1e9)
+            samples["nginx"].append(read_all(port, file.name) / 1e9)
+    return [compare("finished file to one reader", "GB/s", samples, ours="holdfast", peer="nginx")]
+
+
+def _under(name: str, value: float, unit: str, limit: float) -> Row:
+    return Row(
+        name=name,
+        value=value,
+        unit=unit,
+        peer="limit",
+        peer_value=limit,
+        ratio=round(value / limit, 3),
+        target=1.0,
+        better="lower",
+    )
+
+
+def _cpu_of(process: int) -> float:
+    """CPU seconds of a process so far."""
+    words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _decryption() -> Row:

@@ -5,8 +5,10 @@ nothing else. `origin`: nanosamfw's order of steps with its libraries (requests,
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import os
 import resource
 import shutil
 import sys
@@ -18,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.firmware_files import ours
 from bench.measure import serve
 
 MIB = 1024 * 1024
@@ -37,6 +40,7 @@ class Watch:
         self.idle = rss_bytes()
         self.peak = self.idle
         self.late: list[float] = []
+        self.cpu: dict[tuple[str, int], float] = {}  # seconds by the thread's name and number
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
@@ -44,6 +48,12 @@ class Watch:
     def _sample(self) -> None:
         while not self._over.wait(0.02):
             self.peak = max(self.peak, rss_bytes())
+            for thread in threading.enumerate():
+                with contextlib.suppress(OSError):
+                    stat = Path(f"/proc/self/task/{thread.native_id}/stat").read_text()
+                    words = stat.rpartition(")")[2].split()
+                    spent = (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+                    self.cpu[thread.name, thread.native_id or 0] = spent
 
     async def loop(self) -> None:
         while not self._over.is_set():
@@ -54,14 +64,27 @@ class Watch:
     def stop(self) -> dict[str, float]:
         self._over.set()
         late = sorted(self.late) or [0.0]
+        steps = {
+            "cpu_receive": "firmware",
+            "cpu_unpack": "firmware-unpack",
+            "cpu_md5": "firmware-md5",
+        }
         return {
+            **{
+                step: sum(spent for (name, _id), spent in self.cpu.items() if name == thread)
+                for step, thread in steps.items()
+            },
             "memory_mib": (self.peak - self.idle) / MIB,
             "late_p99_ms": 1000 * late[int(0.99 * (len(late) - 1))],
         }
 
 
-def one_pass(url: str, home: Path) -> dict[str, Callable[[], float]]:
-    """Download, CRC, decrypt, unpack, MD5 with the program's own pipeline; seconds."""
+def one_pass(url: str, home: Path, *, watched: bool = False) -> dict[str, Callable[[], float]]:
+    """Download, CRC, decrypt, unpack, MD5 with the program's own pipeline; seconds.
+
+    `watched` samples memory and the event loop, which itself takes a few per cent of two cores.
+    """
+    from app.core.bulk import Stream
     from app.demo.fus.serve import profile as addresses
     from app.firmware import keys
     from app.firmware.client import Client, Profile, Wish, list_versions, newest
@@ -75,18 +98,35 @@ def one_pass(url: str, home: Path) -> dict[str, Callable[[], float]]:
     )
     told: dict[str, float] = {}
 
+    class LastByte(Remote):
+        """Notes when the last byte of all connections came."""
+
+        last = 0.0
+
+        def open(self, start: int, end: int, size: int) -> Stream:
+            stream = super().open(start, end, size)
+            read = stream.readinto
+
+            def readinto(buffer: memoryview) -> int:
+                count = read(buffer)
+                self.last = time.perf_counter()
+                return count
+
+            stream.readinto = readinto  # type: ignore[method-assign]
+            return stream
+
     async def run() -> float:
         folder = Path(tempfile.mkdtemp(dir=home))
-        watch = Watch()
-        stalls = asyncio.get_running_loop().create_task(watch.loop())
+        watch = Watch() if watched else None
+        stalls = asyncio.get_running_loop().create_task(watch.loop()) if watch else None
         latest = newest((await list_versions(profile, MODEL, CSC))[0])
         assert latest is not None
         async with Client(profile) as client:
             binary = await client.inform(Wish(model=MODEL, csc=CSC, version=latest.version))
-            began = time.perf_counter()
+            began, spent = time.perf_counter(), time.process_time()
             await client.init(binary.filename, binary.key_version, CSC, binary.model_type)
             loop = asyncio.get_running_loop()
-            source = Remote(
+            source = LastByte(
                 client.cloud_target(binary.path, binary.filename),
                 client.cloud_head,
                 allow=profile.places(),
@@ -97,17 +137,14 @@ def one_pass(url: str, home: Path) -> dict[str, Callable[[], float]]:
             part, size = folder / "zip.part", binary.size_bytes
             ends = await asyncio.to_thread(peek.peek, source, key, size, part)
             assert ends is not None
-            pieces = segments.plan(ends.segments, [(0, size)], size, segments.piece_size(size, 6))
+            pieces = segments.plan(ends.segments, [(0, size)], size, 6)
             (folder / "parts").mkdir()
-            last_byte = began
 
             async def save(_segments: Any, _checked: Any) -> None:
                 return None
 
-            async def tell(figures: Figures, _notes: list[str]) -> None:
-                nonlocal last_byte
-                if figures.done < figures.total:
-                    last_byte = time.perf_counter()
+            async def tell(_figures: Figures, _notes: list[str]) -> None:
+                return None
 
             plan = engine.Plan(
                 key=key,
@@ -124,32 +161,38 @@ def one_pass(url: str, home: Path) -> dict[str, Callable[[], float]]:
             took = time.perf_counter() - began
         assert len(checked) == len(ends.members)
         assert all(each.md5_ok for each in checked)
-        told["after_last_byte"] = time.perf_counter() - last_byte
-        told.update(watch.stop())
-        await stalls
+        told["cpu"] = time.process_time() - spent
+        told["after_last_byte"] = began + took - source.last
+        if watch and stalls:
+            told.update(watch.stop())
+            await stalls
         shutil.rmtree(folder)
         return took
 
     def case(name: str) -> Callable[[], float]:
         return lambda: told[name]
 
-    names = ("after_last_byte", "memory_mib", "late_p99_ms")
+    names = ["after_last_byte", "cpu", "memory_mib", "late_p99_ms"]
+    names += ["cpu_receive", "cpu_unpack", "cpu_md5"]
     return {"run": lambda: asyncio.run(run()), **{name: case(name) for name in names}}
 
 
 def floor(folder: Path) -> dict[str, Callable[[], float]]:
     """The MD5 of bytes that lie in memory already; seconds."""
+    cpu = 0.0
 
     def run() -> float:
-        began = time.perf_counter()
+        nonlocal cpu
+        began, spent = time.perf_counter(), time.process_time()
         for path in sorted(folder.iterdir()):
             digest = hashlib.md5(usedforsecurity=False)
             with path.open("rb") as file:
                 while data := file.read(MIB):
                     digest.update(data)
+        cpu = time.process_time() - spent
         return time.perf_counter() - began
 
-    return {"run": run}
+    return {"run": run, "cpu": lambda: cpu}
 
 
 def origin(url: str, home: Path) -> dict[str, Callable[[], float]]:
@@ -157,13 +200,15 @@ def origin(url: str, home: Path) -> dict[str, Callable[[], float]]:
     import zlib
 
     import requests
-    from Crypto.Cipher import AES  # type: ignore[import-not-found]
+    from Crypto.Cipher import AES
 
     offer = _offer(url)
+    cpu = 0.0
 
     def run() -> float:
+        nonlocal cpu
         folder = Path(tempfile.mkdtemp(dir=home))
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), time.process_time()
         sealed, packed, parts = folder / "a.enc4", folder / "a.zip", folder / "parts"
         target, head = _announce(url, offer)
         answer = requests.get(target, headers=head, stream=True, timeout=30)
@@ -188,11 +233,11 @@ def origin(url: str, home: Path) -> dict[str, Callable[[], float]]:
             with path.open("rb") as file:
                 while data := file.read(0x10000):
                     digest.update(data)
-        took = time.perf_counter() - began
+        took, cpu = time.perf_counter() - began, time.process_time() - spent
         shutil.rmtree(folder)
         return took
 
-    return {"run": run}
+    return {"run": run, "cpu": lambda: cpu}
 
 
 def unpack(url: str, home: Path) -> dict[str, Callable[[], float]]:
@@ -288,9 +333,11 @@ if __name__ == "__main__":
     given = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
     sides: dict[str, Callable[[], dict[str, Callable[[], float]]]] = {
         "holdfast": lambda: one_pass(given["url"], Path(given["home"])),
+        "watched": lambda: one_pass(given["url"], Path(given["home"]), watched=True),
         "origin": lambda: origin(given["url"], Path(given["home"])),
         "unpack": lambda: unpack(given["url"], Path(given["home"])),
         "md5": lambda: floor(Path(given["home"]) / "floor"),
         "decrypt": decrypt,
+        "files": lambda: ours(Path(given["file"])),
     }
     serve(sides[sys.argv[1]]())

@@ -17,11 +17,12 @@ from typing import Any
 
 from app.core.secret import SecretStr
 from app.demo.portal.serve import Portal, running_portal
-from app.tickets import browser, canonical, chromium, client
-from app.tickets.driver import Credential, Policy
-from app.tickets.page import Page
+from app.tickets.client import browser, chromium, http
+from app.tickets.client.driver import Credential, Policy
+from app.tickets.paper import canonical
+from app.tickets.paper.page import Page
+from app.tickets.paper.validate import Rules, validate
 from app.tickets.profiles import HONEST
-from app.tickets.validate import Rules, validate
 from bench.measure import Contestant, Row, compare, report, rounds, serve
 from db import clock
 
@@ -99,7 +100,7 @@ def contestant(driver: str, sp_url: str, idp_host: str) -> None:
             portal_url=f"{sp_url}/", idp_hosts=(idp_host,), markers=MARKERS, auto_consent=True
         )
         if driver == "http":
-            await client.fetch(login, HONEST, policy, _quiet)
+            await http.fetch(login, HONEST, policy, _quiet)
         else:
             await browser.fetch(login, HONEST, policy, _quiet, path=CHROMIUM)
 
@@ -222,10 +223,11 @@ async def _rush() -> list[Row]:
 
 
 def _text() -> list[Row]:
-    """A page of 1 MiB: a table of prose lines, a date in one of twenty."""
-    prose = "<tr><td>Zone {n}</td><td>Mit dem Ticket fahren Sie in <b>allen</b> Bussen.</td></tr>\n"
-    dated = "<tr><td>Fahrplan</td><td>Neu seit 13.12.2026, Linie {n}</td></tr>\n"
-    lines = [(dated if n % 20 == 0 else prose).format(n=n) for n in range(20_000)]
+    """A page of 1 MiB: a table of prose, 8,000 elements, a date in one row of twenty."""
+    said = "Mit dem Ticket fahren Sie in allen Bussen, Trams und Regiozügen. " * 6
+    prose = f"<tr><td>Zone {{n}}</td><td>{said}</td></tr>\n"
+    dated = f"<tr><td>Fahrplan</td><td>Neu seit 13.12.2026, Linie {{n}}. {said}</td></tr>\n"
+    lines = [(dated if n % 20 == 0 else prose).format(n=n) for n in range(3_000)]
     head = "<h1>NVV-Semesterticket</h1><p>Name: Test Person</p><p>Gültig von 01.11.2026 bis"
     body = f"{head} 30.11.2026</p><table>{''.join(lines)}"[: 1 << 20]
     raw = f"<html><body>{body}</body></html>".encode()

@@ -91,9 +91,14 @@ class Feed:
         self._foreign.append(listener)
         return lambda: self._foreign.remove(listener)
 
-    def deliver(self, changes: list[Change]) -> None:
-        """Hand one commit's changes to every listener; one that fails does not stop the others."""
+    def deliver(self, changes: list[Change], but: Listener | None = None) -> None:
+        """Hand one commit's changes to every listener, except to `but`, who saw them made.
+
+        One that fails does not stop the others.
+        """
         for listener in list(self._listeners):
+            if listener == but:
+                continue
             try:
                 listener(changes)
             except Exception:

@@ -11,16 +11,16 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 import apsw
 
-from db.changes import Change, Feed, Recorder
+from db.changes import Change, Feed, Listener, Recorder
 from db.connection import open_writer
 from db.failpoints import failpoint
+from db.session import TOO_LONG, End, Op, Session, TransactionLost, Work
 from db.waits import Waits
 
 log = logging.getLogger(__name__)
@@ -29,67 +29,6 @@ GROUP_LIMIT = 200
 SLOW_BODY_S = 0.25
 BODY_LIMIT_S = 5.0
 WRITER_DIED = 70
-TOO_LONG = "the transaction took too long and was rolled back"
-
-Work = Callable[[apsw.Connection], Any]
-
-
-class TransactionLost(RuntimeError):
-    """The interactive transaction is gone: over its time, or rolled back by SQLite (disk full)."""
-
-
-class Op:
-    """One thing to do on the writer's thread, and where its answer goes.
-
-    `bare`: outside any transaction, for what only looks and must not wait for the write lock.
-    """
-
-    __slots__ = ("asked_s", "bare", "future", "work")
-
-    def __init__(self, work: Work, future: asyncio.Future[Any], *, bare: bool = False) -> None:
-        self.work = work
-        self.future = future
-        self.bare = bare
-        self.asked_s = time.monotonic()
-
-
-class End:
-    """The last step of an interactive transaction."""
-
-    __slots__ = ("commit", "future")
-
-    def __init__(self, future: asyncio.Future[Any], *, commit: bool) -> None:
-        self.future = future
-        self.commit = commit
-
-
-class Session:
-    """An interactive transaction: a queue of steps, closed to new ones once it is lost."""
-
-    def __init__(self, begun: asyncio.Future[Any]) -> None:
-        self.begun = begun
-        self.steps: SimpleQueue[Op | End] = SimpleQueue()
-        self._open = True
-        self._lock = threading.Lock()
-
-    def put(self, step: Op | End) -> None:
-        """Queue a step; a lost session answers it at once."""
-        with self._lock:
-            if self._open:
-                self.steps.put(step)
-                return
-        step.future.set_exception(TransactionLost(TOO_LONG))
-
-    def lose(self) -> list[Op | End]:
-        """Take no more steps; returns those nobody did."""
-        with self._lock:
-            self._open = False
-        left: list[Op | End] = []
-        with contextlib.suppress(Empty):
-            while True:
-                left.append(self.steps.get_nowait())
-        return left
-
 
 Answer = tuple[asyncio.Future[Any], Any, BaseException | None]
 
@@ -103,6 +42,8 @@ class Writer:
         self._feed = feed
         self._queue: SimpleQueue[Op | Session | None] = SimpleQueue()
         self.waits = Waits()
+        self._standing: list[Op] = []
+        self._standing_lock = threading.Lock()
         self._connection = open_writer(path)
         self._recorder = Recorder(self._connection)
         self._thread = threading.Thread(target=self._run, name="db-writer", daemon=True)
@@ -113,6 +54,30 @@ class Writer:
         op = Op(work, self._loop.create_future())
         self._queue.put(op)
         return op.future
+
+    def last(self, work: Work, listener: Listener) -> asyncio.Future[Any]:
+        """Queue a write that ends its group; `listener` is not told of that commit."""
+        op = Op(work, self._loop.create_future(), listener=listener)
+        self._queue.put(op)
+        return op.future
+
+    def stand_by(self, work: Work, tables: frozenset[str], listener: Listener) -> Op:
+        """Do `work` at the end of the next transaction that touches one of `tables`, in its commit.
+
+        Whoever waits for such a change is spared a commit of its own; `listener` is not told.
+        """
+        op = Op(work, self._loop.create_future(), listener=listener, tables=tables)
+        with self._standing_lock:
+            self._standing.append(op)
+        return op
+
+    def retract(self, op: Op) -> bool:
+        """Stand by no more; False if a transaction has taken the op: its future tells."""
+        with self._standing_lock:
+            if op in self._standing:
+                self._standing.remove(op)
+                return True
+        return False
 
     def look(self, work: Work) -> asyncio.Future[Any]:
         """Run `work` on the writer's connection outside any transaction."""
@@ -177,7 +142,7 @@ class Writer:
     def _group(self, first: Op) -> Op | Session | None:
         """Commit `first` and the writes behind it; returns the item after them."""
         group = [first]
-        while len(group) < GROUP_LIMIT:
+        while len(group) < GROUP_LIMIT and group[-1].listener is None:
             try:
                 item = self._queue.get_nowait()
             except Empty:
@@ -201,13 +166,28 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             for op in group:
                 answers.append(self._one(op))
+            for op in self._riders():
+                group.append(op)
+                answers.append(self._one(op))
             self._connection.execute("COMMIT")
             self.waits.note(time.monotonic() - group[0].asked_s)
         except Exception as error:  # BUSY, FULL, IOERR: nothing of the group is on the disk
             self._rollback()
             answers = [(op.future, None, error) for op in group]
         failpoint("changes_before_handover")
-        self._answer(answers, self._recorder.take())
+        self._answer(answers, self._recorder.take(), group[-1].listener)
+
+    def _riders(self) -> list[Op]:
+        """The op that stands by for what this transaction changed, if there is one."""
+        if not self._standing:
+            return []
+        touched = {change.table for change in self._recorder.pending}
+        with self._standing_lock:
+            for op in self._standing:
+                if not op.tables.isdisjoint(touched):
+                    self._standing.remove(op)
+                    return [op]
+        return []
 
     def _one(self, op: Op) -> Answer:
         mark = self._recorder.mark()
@@ -258,15 +238,21 @@ class Writer:
 
     def _end(self, end: End) -> None:
         error: BaseException | None = None
+        answers: list[Answer] = []
+        whole = end.commit and self._connection.in_transaction  # else COMMIT says what is wrong
+        riders = self._riders() if whole else []
         if end.commit:
             try:
+                answers += [self._one(op) for op in riders]
                 self._connection.execute("COMMIT")
-            except apsw.Error as failure:
+            except Exception as failure:
                 error = failure
+                answers = [(op.future, None, failure) for op in riders]
         if not end.commit or error is not None:
             self._rollback()
         failpoint("changes_before_handover")
-        self._answer([(end.future, None, error)], self._recorder.take())
+        listener = riders[0].listener if riders else None
+        self._answer([(end.future, None, error), *answers], self._recorder.take(), listener)
 
     def _lose(self, session: Session) -> None:
         log.error("a transaction held the write lock for %g s: rolled back", self._body_limit_s)
@@ -283,14 +269,16 @@ class Writer:
         self,
         answers: list[Answer],
         changes: list[Change],
+        but: Listener | None = None,
     ) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
-            self._loop.call_soon_threadsafe(self._tell, answers, changes)
+            self._loop.call_soon_threadsafe(self._tell, answers, changes, but)
 
     def _tell(
         self,
         answers: list[Answer],
         changes: list[Change],
+        but: Listener | None,
     ) -> None:
         for future, result, error in answers:
             if future.done():  # its task was cancelled meanwhile
@@ -300,7 +288,7 @@ class Writer:
             else:
                 future.set_exception(error)
         if changes:
-            self._feed.deliver(changes)
+            self._feed.deliver(changes, but)
 
     def _shut(self) -> None:
         self._connection.execute("PRAGMA optimize").fetchall()

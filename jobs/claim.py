@@ -14,21 +14,25 @@ from jobs.row import Job, job, jobs
 
 # 1 worker id, 2 now, 3 lease ms, 4 JSON array of eligible types, 5 ms of waiting that count as one
 # priority point (0 = off). For each type it walks the distinct priorities of qj_ready, seeks the
-# first due, unblocked row of each, and takes the best: the cost is seeks, not rows.
+# first due, unblocked row of each, and takes the best: the cost is seeks, not rows. Of the rows
+# that wait for one serial key only the head of the line is in that index (triggers of
+# 0002_queue.sql).
 CLAIM = """
 UPDATE queueJobs SET state='running', attempts=attempts+1, lockedBy=?1, lockedAt=?2,
   lockExpiresAt=?2+?3, startedAt=?2, updatedAt=?2, progress=NULL, progressMessage=NULL
 WHERE state='queued' AND rowid = (
   WITH RECURSIVE head(t,p) AS (
-    SELECT e.value, (SELECT x.priority FROM queueJobs x WHERE x.state='queued' AND x.type=e.value
+    SELECT e.value, (SELECT x.priority FROM queueJobs x
+                     WHERE x.state='queued' AND x.behind=0 AND x.type=e.value
                      ORDER BY x.priority DESC LIMIT 1) FROM json_each(?4) e
     UNION ALL
-    SELECT h.t, (SELECT x.priority FROM queueJobs x WHERE x.state='queued' AND x.type=h.t
-                 AND x.priority<h.p ORDER BY x.priority DESC LIMIT 1) FROM head h
+    SELECT h.t, (SELECT x.priority FROM queueJobs x
+                 WHERE x.state='queued' AND x.behind=0 AND x.type=h.t AND x.priority<h.p
+                 ORDER BY x.priority DESC LIMIT 1) FROM head h
     WHERE h.p IS NOT NULL)
-  SELECT b.r FROM (SELECT (SELECT x.rowid FROM queueJobs x
-        WHERE x.state='queued' AND x.type=h.t AND x.priority=h.p AND x.runAt<=?2
-          AND (x.serialKey IS NULL OR NOT EXISTS
+  SELECT j.rowid FROM (SELECT (SELECT x.rowid FROM queueJobs x
+        WHERE x.state='queued' AND x.behind=0 AND x.type=h.t AND x.priority=h.p
+          AND x.runAt<=?2 AND (x.serialKey IS NULL OR NOT EXISTS
                (SELECT 1 FROM queueJobs r WHERE r.state='running' AND r.serialKey=x.serialKey))
         ORDER BY x.runAt, x.id LIMIT 1) r FROM head h WHERE h.p IS NOT NULL) b
   JOIN queueJobs j ON j.rowid=b.r

@@ -3,8 +3,9 @@
 Each worker tallies in memory and writes every five seconds; a crash loses those, no job.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
 import apsw
@@ -20,6 +21,7 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 BUCKETS = 20  # of times in ms, by powers of two: the last is everything over 4 minutes
 MINUTE_MS = 60_000
 HOUR = 60
+DUE_S = 5.0
 FOLD_AFTER_MS = 7 * 86_400_000
 
 _READ = "SELECT hist FROM queue_stats WHERE minute=? AND type=?"
@@ -76,11 +78,17 @@ Cells = dict[tuple[int, str], Cell]
 
 
 class Tally:
-    """The figures of one worker since its last write, and by type since it began."""
+    """The figures of one worker since its last write, and by type since it began (`whole`).
 
-    def __init__(self) -> None:
+    They are due five seconds after the first.
+    """
+
+    def __init__(self, tell: Callable[[], None] | None = None) -> None:
+        """`tell` is called when they are due."""
         self.cells: Cells = {}
         self.whole: dict[str, Cell] = {}
+        self._tell = tell
+        self._timer: asyncio.TimerHandle | None = None
 
     def count(self, type_: str, outcome: Outcome, n: int = 1) -> None:
         """`n` jobs of a type came to this."""
@@ -105,13 +113,23 @@ class Tally:
         taken, self.cells = self.cells, {}
         return taken
 
+    def take_due(self) -> Cells:
+        """Everything, if it is due."""
+        return self.take() if self._timer is None else {}
+
+    def _due(self, tell: Callable[[], None]) -> None:
+        self._timer = None
+        tell()
+
     def _both(self, type_: str) -> tuple[Cell, Cell]:
-        minute = (clock.ms() // MINUTE_MS, type_)
-        if minute not in self.cells:
-            self.cells[minute] = Cell()
+        if self._tell and not self.cells and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DUE_S, self._due, self._tell)
+        key = (clock.ms() // MINUTE_MS, type_)
+        if key not in self.cells:
+            self.cells[key] = Cell()
         if type_ not in self.whole:
             self.whole[type_] = Cell()
-        return self.cells[minute], self.whole[type_]
+        return self.cells[key], self.whole[type_]
 
 
 def bucket(ms: int) -> int:

@@ -12,7 +12,7 @@ from db.keys import uuid7
 from jobs.payload import OnDup, Payload
 from jobs.row import Job, job
 
-SERIAL_CAP = 1000  # queued rows of one serial key are walked by the claim: 0.1 ms per 1,000
+SERIAL_CAP = 1000  # queued jobs of one serial key: more is a fault of whoever asks
 
 _INSERT = """
 INSERT INTO queueJobs(id, type, projectId, payloadJson, priority, runAt, dedupeKey, maxAttempts,

@@ -155,8 +155,10 @@ class JobLog:
         tell("job.said", job_id=self._fence.id, type=self._context, message=message, **meta)
 
 
-def write(connection: apsw.Connection, pending: Pending) -> None:
+def write(connection: apsw.Connection, pending: Pending | None) -> None:
     """Write what was said. Progress of an attempt that is over is dropped."""
+    if not pending:
+        return
     now = clock.ms()
     for fence, (percent, message) in pending.progress.items():
         key = (fence.id, fence.worker, fence.attempt)

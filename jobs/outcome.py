@@ -53,6 +53,10 @@ class TimedOut(Exception):
     """The attempt ran over its time limit."""
 
 
+class Exited(Exception):
+    """The handler raised what is meant to end a program: SystemExit, KeyboardInterrupt."""
+
+
 class LeaseLost(Exception):
     """The job belongs to another worker by now: whatever this one wrote must roll back."""
 

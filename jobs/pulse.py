@@ -99,9 +99,9 @@ class Pulse:
         await DB.write(partial(self._renew, running=running))
         return await self.rescue()
 
-    async def drain(self, on: bool = True) -> None:
-        """Tell the others that this worker takes nothing new, or again."""
-        await DB.execute(_DRAINING, (self._id, clock.ms() if on else None))
+    async def drain(self) -> None:
+        """Tell the others that this worker takes nothing new."""
+        await DB.execute(_DRAINING, (self._id, clock.ms()))
 
     async def stop(self) -> None:
         """Leave: no job of ours is running any more."""

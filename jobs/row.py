@@ -56,6 +56,7 @@ class Job(msgspec.Struct, frozen=True, rename="camel"):
     updated_at: int
     started_at: int | None
     finished_at: int | None
+    behind: int
 
     @property
     def subject(self) -> tuple[str, str] | None:

@@ -9,14 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from db import clock
-from db.failpoints import afailpoint
+from db.failpoints import afailpoint, failpoint
 from jobs.claim import Complete, Failed, PutBack, Stopped, Verb
 from jobs.context import Context
 from jobs.outcome import (
     Cancel,
     Cancelled,
+    Exited,
     GivenBack,
     LeaseLost,
     RateBlocked,
@@ -41,7 +43,11 @@ STACK_CHARS = 16 * 1024
 
 
 class Run:
-    """One claimed job on its way. The worker calls `cancel`, `drain`, `give_back` and `lose`."""
+    """One claimed job on its way. The worker calls `start`, then hears how it ended, once.
+
+    In between it may call `cancel`, `drain`, `give_back` and `lose`. There is one task per job and
+    no other: thousands of small jobs a second go through here.
+    """
 
     def __init__(
         self,
@@ -60,7 +66,7 @@ class Run:
         self._timeout_s = timeout_s
         self._redact = redact
         self._loop = asyncio.get_running_loop()
-        self._interrupt: asyncio.Future[Exception] = self._loop.create_future()
+        self._reason: Exception | None = None  # why it was interrupted
         self._timers: list[asyncio.TimerHandle] = []
 
     # ---- the worker's side ----
@@ -85,59 +91,65 @@ class Run:
         """The row belongs to somebody else by now: whatever this attempt writes counts no more."""
         self._interrupt_with(LeaseLost(self.row.id))
 
-    def broken(self, error: Exception) -> Verb:
-        """What is around the handler raised: worth another try, perhaps with a newer version."""
-        self.error = error
-        code = type(error).__name__
-        return Failed(
-            self._text(error),
-            code,
-            self._stack(error),
-            retryable=True,
-            delay_ms=BROKEN_DELAY_MS,
-        )
-
     # ---- the attempt ----
 
-    async def perform(self) -> Verb | None:
-        """Run the handler to its end; returns what to write, None if there is nothing to write."""
+    def start(self, tell: Callable[[Verb | None], None]) -> None:
+        """Begin; `tell` gets what to write at the end, None if there is nothing to write."""
+        self._tell = tell
         try:
-            if self.row.expires_at is not None and self.row.expires_at < clock.ms():
-                return Stopped("not started before it expired", "expired")
-            payload = self.handler.payload.decode(self.row.payload_json)
+            payload = self._payload()
         except BadPayload as error:
             self.error = error
-            return Failed(self._text(error), "bad_payload", counted=False)
+            self._end(Failed(self._text(error), "bad_payload", counted=False))
         except NewerPayload as error:
-            return PutBack(NEWER_DELAY_MS, snoozed=True, reason=f"needs a newer version: {error}")
-        try:
-            return await self._supervise(payload)
-        finally:
-            self.over = True
-            for timer in self._timers:
-                timer.cancel()
+            reason = f"needs a newer version: {error}"
+            self._end(PutBack(NEWER_DELAY_MS, snoozed=True, reason=reason))
+        except Exception as error:  # an upgrade of the domain's is broken
+            self._end(self._broken(error))
+        else:
+            if payload is None:
+                return self._end(Stopped("not started before it expired", "expired"))
+            if self._timeout_s:
+                over = TimedOut(f"ran over its limit of {self._timeout_s:g} s")
+                self._later(self._timeout_s, over)
+            self._work = self._begin(payload)
+            self._work.add_done_callback(self._done)
 
-    async def _supervise(self, payload: Payload) -> Verb | None:
-        work = self._start(payload)
-        if self._timeout_s:
-            self._later(self._timeout_s, TimedOut(f"ran over its limit of {self._timeout_s:g} s"))
-        await asyncio.wait({work, self._interrupt}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            reason = self._interrupt.result()
-            self.ctx.stop(reason)
-            if isinstance(work, asyncio.Task):  # a thread can only look at ctx.cancelled
-                work.cancel()
-            patience = GIVE_BACK_S if isinstance(reason, GivenBack) else STUCK_S
-            await asyncio.wait({work}, timeout=patience)
-            if not work.done():
-                return self._stuck(work, reason)
-        await afailpoint("queue_after_effect")
-        return self._judge(work)
+    def _payload(self) -> Payload | None:
+        if self.row.expires_at is not None and self.row.expires_at < clock.ms():
+            return None
+        return self.handler.payload.decode(self.row.payload_json)
 
-    def _start(self, payload: Payload) -> asyncio.Future[Any]:
+    def _begin(self, payload: Payload) -> asyncio.Future[Any]:
         if self.handler.thread:
             return _in_thread(lambda: self.handler.call(payload, self.ctx), self.row.id)
-        return self._loop.create_task(self.handler.call(payload, self.ctx))
+        return self._loop.create_task(self._handle(payload))
+
+    async def _handle(self, payload: Payload) -> Any:
+        bind_contextvars(job_id=self.row.id)  # ends with the task
+        try:
+            return await self.handler.call(payload, self.ctx)
+        except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the whole process
+            raise Exited(f"the handler raised {error!r}") from error
+        finally:
+            await afailpoint("queue_after_effect")
+
+    def _done(self, work: asyncio.Future[Any]) -> None:
+        """The handler has ended, one way or another."""
+        if self.over:  # it was written off before
+            _forget(work)
+            return
+        try:
+            verb = self._judge(work)
+        except Exception as error:  # a backoff, a result of the domain's is broken
+            verb = self._broken(error)
+        self._end(verb)
+
+    def _end(self, verb: Verb | None) -> None:
+        self.over = True
+        for timer in self._timers:
+            timer.cancel()
+        self._tell(verb)
 
     def _judge(self, work: asyncio.Future[Any]) -> Verb | None:
         error = asyncio.CancelledError() if work.cancelled() else work.exception()
@@ -147,9 +159,7 @@ class Run:
             return None
         if error is None:
             return Complete(self.ctx.encode(work.result()))
-        if self._interrupt.done():
-            error = self._interrupt.result()
-        return self._verb(error)
+        return self._verb(self._reason or error)
 
     def _verb(self, error: BaseException) -> Verb | None:
         """What an exception means for the row."""
@@ -177,23 +187,42 @@ class Run:
             delay_ms=round(after_s * 1000),
         )
 
-    def _stuck(self, work: asyncio.Future[Any], reason: Exception) -> Verb | None:
-        """It did not stop when told to: leave it behind, so the slot is free for others."""
-        log.error("job.stuck", job_id=self.row.id, type=self.row.type)
-        work.add_done_callback(_forget)
-        verb = self._verb(reason)
-        if isinstance(reason, TimedOut):
-            return Failed(f"{reason} and did not stop", "timeout_stuck")
-        return verb
+    def _broken(self, error: Exception) -> Verb:
+        """What is around the handler raised: worth another try, perhaps with a newer version."""
+        log.error("job.broken", type=self.row.type, job_id=self.row.id, exc_info=error)
+        self.error = error
+        code = type(error).__name__
+        return Failed(
+            self._text(error), code, self._stack(error), retryable=True, delay_ms=BROKEN_DELAY_MS
+        )
 
-    # ---- small things ----
+    # ---- interruptions ----
 
     def _later(self, seconds: float, reason: Exception) -> None:
         self._timers.append(self._loop.call_later(seconds, self._interrupt_with, reason))
 
     def _interrupt_with(self, reason: Exception) -> None:
-        if not self._interrupt.done():
-            self._interrupt.set_result(reason)
+        """Stop it, for the first of all reasons; what does not stop in time is left behind."""
+        if self._reason is not None or self.over or self._work.done():
+            return
+        self._reason = reason
+        self.ctx.stop(reason)
+        if isinstance(self._work, asyncio.Task):  # a thread can only look at ctx.cancelled
+            self._work.cancel()
+        patience_s = GIVE_BACK_S if isinstance(reason, GivenBack) else STUCK_S
+        self._timers.append(self._loop.call_later(patience_s, self._write_off, reason))
+
+    def _write_off(self, reason: Exception) -> None:
+        """It did not stop when told to: leave it behind, so the slot is free for others."""
+        if self._work.done():  # it will tell in this very moment
+            return
+        log.error("job.stuck", job_id=self.row.id, type=self.row.type)
+        verb = self._verb(reason)
+        if isinstance(reason, TimedOut):
+            verb = Failed(f"{reason} and did not stop", "timeout_stuck")
+        self._end(verb)
+
+    # ---- small things ----
 
     def _text(self, error: BaseException) -> str:
         return self._redact(str(error) or type(error).__name__)[:ERROR_CHARS]
@@ -211,12 +240,16 @@ def _in_thread(call: Callable[[], Any], job_id: str) -> asyncio.Future[Any]:
     def tell(result: Any, error: BaseException | None) -> None:
         if error is None:
             future.set_result(result)
-        else:
+        elif isinstance(error, Exception) and not isinstance(error, StopIteration):
             future.set_exception(error)
+        else:  # what a future refuses, or asyncio would end the process with
+            future.set_exception(Exited(f"the handler raised {error!r}"))
 
     def work() -> None:
         try:
+            context.run(bind_contextvars, job_id=job_id)
             result, error = context.run(call), None
+            failpoint("queue_after_effect")
         except BaseException as raised:
             result, error = None, raised
         with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more

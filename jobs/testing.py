@@ -4,6 +4,7 @@ To crash at a point of a job's life, arm a fail point: queue_after_claim, queue_
 queue_mid_tx, queue_after_effect.
 """
 
+import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from db import clock
 from db.engine import DB
 from jobs import ending, log
 from jobs.children import Children
-from jobs.claim import Complete, Fence, claim
+from jobs.claim import Complete, Fence, Verb, claim
 from jobs.context import Context
 from jobs.insert import draft
 from jobs.outcome import LeaseLost
@@ -101,7 +102,9 @@ async def _run(row: Job, registry: Registry) -> tuple[Job, BaseException | None]
     with tempfile.TemporaryDirectory() as folder:
         ctx = _context(row, notes, Path(folder), registry)
         run = Run(row, handler, ctx, handler.payload.TIMEOUT_S, str)
-        verb = await run.perform()
+        over: asyncio.Future[Verb | None] = asyncio.get_running_loop().create_future()
+        run.start(over.set_result)
+        verb = await over
     await DB.write(lambda connection: log.write(connection, notes.take()))
     if verb is None and not ctx.completed:
         raise LeaseLost(row.id)
@@ -123,7 +126,7 @@ def _row(payload: Payload, attempt: int) -> Job:
     known = {name: columns[name] for name in fields if name in columns}
     now = columns["now"]
     times = {"createdAt": now, "updatedAt": now, "startedAt": now}
-    counts = {"attempts": attempt, "crashes": 0, "snoozes": 0}
+    counts = {"attempts": attempt, "crashes": 0, "snoozes": 0, "behind": 0}
     attempts = {"maxAttempts": payload.MAX_ATTEMPTS, "state": "running", "lockedBy": _WORKER}
     return msgspec.convert({**fields, **known, **times, **counts, **attempts}, Job)
 

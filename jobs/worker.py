@@ -6,13 +6,12 @@ It wakes when a commit touches the queue's tables, when the next job is due, and
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import apsw
-import msgspec
 import structlog
 
 from db import changes, clock
@@ -23,9 +22,9 @@ from jobs import bell, ending, history, lease, log
 from jobs.claim import Complete, Failed, Fence, Verb
 from jobs.context import Context
 from jobs.ending import End
-from jobs.history import Outcome, Tally
+from jobs.history import Tally
 from jobs.pulse import TIMING, Pulse, Timing
-from jobs.registry import Handler, Lane, Registry
+from jobs.registry import Handler, Registry
 from jobs.row import State
 from jobs.run import ALONE_MS, GIVE_BACK_S, Run
 from jobs.ticks import TickState, keep_ticking
@@ -35,12 +34,10 @@ __all__ = ["Context", "Worker"]
 
 logger = structlog.get_logger("jobs")
 
-WAKING = {"queueJobs", "queueSettings", "queue_types", "queue_rates", "job_schedules"}
+WAKING = frozenset({"queueJobs", "queueSettings", "queue_types", "queue_rates", "job_schedules"})
 FLUSH_S = 0.5
 SAFETY_S = 30.0  # covers suspend, clock steps and any signal that got lost
 TROUBLE_S = 5.0
-TALLY_S = 5.0
-BREATHS = 6
 SETTLED_MS = 1000  # ids are made a moment before their commit
 
 
@@ -91,8 +88,7 @@ class Worker:
             version=version,
         )
         self._serves = serves
-        self.tally = Tally()
-        self._tallying: asyncio.TimerHandle | None = None
+        self.tally = Tally(self.poke)
         self._counted_to = 0
         self._ends: list[End] = []
         self._flushing: asyncio.TimerHandle | None = None
@@ -122,10 +118,10 @@ class Worker:
 
     async def stop(self, drain_s: float | None = None) -> None:
         """Claim no more, let running jobs end for `drain_s` (None: as set), give back the rest."""
-        async with (
-            self._turning
-        ):  # a turn under way may still claim; what it claims must be drained
-            self.draining = True
+        self.draining = True
+        self.poke()
+        async with self._turning:  # a turn under way may still claim: that is drained, too
+            pass
         await self._pulse.drain()
         for run in self.runs.values():
             run.drain()
@@ -147,13 +143,6 @@ class Worker:
             await self._db.write(partial(history.write, cells=self.tally.take()))
         await self._pulse.stop()
 
-    async def rest(self, on: bool) -> None:
-        """Take nothing new, or again; what runs goes on."""
-        async with self._turning:
-            self.resting = on
-        await self._pulse.drain(on)
-        self.poke()
-
     def hurry(self) -> None:
         """The second signal: a drain under way gives back at once."""
         self._hurry.set()
@@ -165,67 +154,100 @@ class Worker:
     # ---- the loop ----
 
     async def _live(self) -> None:
+        """Turn after turn, and rides in between, until somebody pokes or something is due."""
         while True:
             self._wake.clear()
-            next_at = await self._guarded()
-            wait_s = SAFETY_S
-            if next_at is not None:
-                wait_s = min(wait_s, max(0.0, (next_at - clock.ms()) / 1000))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._wake.wait()
-            for _ in range(BREATHS):  # short jobs that end in the same breath share a commit
-                await asyncio.sleep(0)
+            turned = await self._guarded(self._turn)
+            while turned is not None:
+                wait_s = SAFETY_S
+                if turned.next_at is not None:
+                    wait_s = min(wait_s, (turned.next_at - clock.ms()) / 1000)
+                turned = await self._guarded(partial(self._ride, wait_s))
 
-    async def _guarded(self) -> int | None:
-        """One turn; a worker outlives trouble with the disk, and says so."""
+    async def _guarded(self, look: Callable[[], Awaitable[Turned | None]]) -> Turned | None:
+        """Look for work; a worker outlives trouble with the disk, and says so."""
         try:
             async with self._turning:
-                turned = await self._turn()
+                turned = await look()
         except (apsw.FullError, apsw.IOError, OSError) as error:
             self.storage_full = True
             logger.critical("queue.storage_full", error=str(error))
         except Exception:
             logger.exception("queue.turn_failed")
         else:
-            self.storage_full = False
-            return turned.next_at
-        return clock.ms() + round(TROUBLE_S * 1000)
+            self.storage_full = self.storage_full and turned is None
+            return turned
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TROUBLE_S):
+                await self._wake.wait()
+        return None
+
+    async def _ride(self, wait_s: float) -> Turned | None:
+        """Take a turn as the last step of a commit of somebody else's that touches the queue.
+
+        So what this process asks for is claimed in the commit that asks for it, and starts one sync
+        of the disk after `enqueue`. None: something else came first, or `wait_s` is over.
+        """
+        if self._wake.is_set() or wait_s <= 0:
+            return None
+        known, ask = set(self.runs), self._ask()
+        op = self._db.writer.stand_by(partial(turn, ask=ask), WAKING, self._on_commit)
+        woken = self._loop.create_task(self._wake.wait())
+        try:
+            await asyncio.wait(
+                {op.future, woken}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self._db.writer.retract(op):
+                return None
+            return self._take_on(await op.future, known, ask)
+        finally:
+            woken.cancel()
+            self._db.writer.retract(op)
 
     async def _turn(self) -> Turned:
         """Write what ended and was said, claim what fits, start it. Nothing unwritten is lost."""
-        self.turns += 1
         ends, self._ends = self._ends, []
         said = self._notes.take()
-        cells = self.tally.take() if self._tallying is None else {}
-        unended = self._unended(ends)
-        alone_until = self._alone_until(unended)
-        busy: Counter[Lane] = Counter(run.handler.lane for run in unended)
-        ask = Ask(
+        cells = self.tally.take_due()
+        known, ask = set(self.runs), self._ask(ends, said, cells)
+        try:
+            turned: Turned = await self._db.writer.last(partial(turn, ask=ask), self._on_commit)
+        except BaseException:
+            self._ends[:0] = ends
+            self._notes.restore(said)
+            self.tally.restore(cells)
+            raise
+        return self._take_on(turned, known, ask)
+
+    def _ask(
+        self,
+        ends: Sequence[End] = (),
+        said: log.Pending | None = None,
+        cells: history.Cells | None = None,
+    ) -> Ask:
+        ended = {end.fence for end in ends}
+        unended = [run for fence, run in self.runs.items() if fence not in ended]
+        suspects = [run.ctx.started_at for run in unended if run.row.crashes]
+        return Ask(
             worker=self.id,
             handlers=self.handlers,
             rate_keys=self._rate_keys,
             registry=self._registry,
             ends=ends,
             said=said,
-            busy=busy,
-            tally=cells,
-            alone=alone_until > clock.ms(),
+            busy=Counter(run.handler.lane for run in unended),
+            tally=cells or {},
+            alone_until=max(suspects, default=-ALONE_MS) + ALONE_MS,
             claiming=not (self.draining or self.resting),
             lease_ms=self._timing.lease_ms,
-            now=clock.ms(),
         )
-        known = set(self.runs)
-        try:
-            turned = await self._db.write(partial(turn, ask=ask))
-        except BaseException:
-            self._ends[:0] = ends
-            self._notes.restore(said)
-            self.tally.restore(cells)
-            raise
+
+    def _take_on(self, turned: Turned, known: set[Fence], ask: Ask) -> Turned:
+        """Start what was claimed, forget what ended, pass on what became of the rest."""
+        self.turns += 1
         for end, row in turned.ended:
             self._count(self.runs[end.fence], row.state, end.verb)
-        for end in ends:
+        for end in ask.ends:
             self._drop(end.fence)
         if turned.claimed:
             failpoint("queue_after_claim")
@@ -233,19 +255,7 @@ class Worker:
             self._begin(claimed)
         for fence in known & set(self.runs):
             self._mind(self.runs[fence], turned.mine.get(fence))
-        if ask.alone:
-            sooner = min(alone_until, turned.next_at or alone_until)
-            return msgspec.structs.replace(turned, next_at=sooner)
         return turned
-
-    def _unended(self, ends: list[End]) -> list[Run]:
-        ended = {end.fence for end in ends}
-        return [run for fence, run in self.runs.items() if fence not in ended]
-
-    def _alone_until(self, runs: list[Run]) -> int:
-        """Until when nobody else may start, since a job runs that a worker has died under."""
-        suspects = [run.ctx.started_at for run in runs if run.row.crashes]
-        return max(suspects, default=-ALONE_MS) + ALONE_MS
 
     def _mind(self, run: Run, cancel_asked: bool | None) -> None:
         """Pass on what the database says about a running job; None: it is not ours any more."""
@@ -271,26 +281,22 @@ class Worker:
         if self.draining:
             run.drain()
         self.runs[fence] = run
-        self._spawn(self._attempt(fence, run))
+        run.start(partial(self._ended, run))
 
-    async def _attempt(self, fence: Fence, run: Run) -> None:
-        with structlog.contextvars.bound_contextvars(job_id=run.row.id):
-            try:
-                verb = await run.perform()
-            except Exception as error:  # a backoff, an upgrade, a result of the domain's is broken
-                logger.exception("job.broken", type=run.row.type)
-                verb = run.broken(error)
-            if run.ctx.unwritten:
-                self._notes.restore(run.ctx.unwritten)
-            if verb is None:
-                if run.ctx.completed:
-                    self._count(run, "succeeded", None)
-                self._drop(fence)
-            elif run.handler.on_failed and not isinstance(verb, Complete):
-                await self._end_telling(run, self._end(run, verb))
-            else:
-                self._ends.append(self._end(run, verb))
-            self.poke()
+    def _ended(self, run: Run, verb: Verb | None) -> None:
+        """An attempt is over: its end is written with the next turn."""
+        if run.ctx.unwritten:
+            self._notes.restore(run.ctx.unwritten)
+        if verb is None:
+            if run.ctx.completed:
+                self._count(run, "succeeded", None)
+            self._drop(run.ctx.fence)
+        elif run.handler.on_failed and not isinstance(verb, Complete):
+            self._spawn(self._end_telling(run, self._end(run, verb)))
+            return
+        else:
+            self._ends.append(self._end(run, verb))
+        self.poke()
 
     def _end(self, run: Run, verb: Verb) -> End:
         return End(run.ctx.fence, verb, run.ctx.started_at, tuple(run.ctx.then_drafts))
@@ -305,32 +311,26 @@ class Worker:
                         await ending.tell(self._registry, row, run.error, tx)
                 if row is not None:
                     self._count(run, row.state, end.verb)
-                return self._drop(end.fence)
+                self._drop(end.fence)
+                return self.poke()
             except apsw.Error as error:  # the disk is full or locked: neither may lose the hook
                 logger.critical("queue.end_waits", type=run.row.type, error=str(error))
                 await asyncio.sleep(TROUBLE_S)
             except Exception:  # the hook held the transaction too long: the job ends without it
                 logger.exception("job.on_failed_lost", type=run.row.type)
-                return self._ends.append(end)
+                self._ends.append(end)
+                return self.poke()
 
     def _count(self, run: Run, state: State, verb: Verb | None) -> None:
-        """Note an attempt for the statistics; they are written five seconds later."""
-        outcome: Outcome
+        """Note an attempt for the statistics."""
+        row, began = run.row, run.ctx.started_at
         if state in ("succeeded", "failed", "cancelled"):
-            outcome = state
+            self.tally.count(row.type, state)
         elif isinstance(verb, Failed):
-            outcome = "retried"
+            self.tally.count(row.type, "retried")
         else:
             return
-        self.tally.count(run.row.type, outcome)
-        began = run.ctx.started_at
-        self.tally.attempt(run.row.type, began - run.row.run_at, clock.ms() - began)
-        if self._tallying is None:
-            self._tallying = self._loop.call_later(TALLY_S, self._tell_tally)
-
-    def _tell_tally(self) -> None:
-        self._tallying = None
-        self.poke()
+        self.tally.attempt(row.type, began - row.run_at, clock.ms() - began)
 
     def _drop(self, fence: Fence) -> None:
         self.runs.pop(fence, None)

@@ -3,8 +3,8 @@
 
 (() => {
   const TICKET = "holdfast-ticket";
-  const PICTURE = "/ticket.png";
-  const WORDS = "/ticket.json";
+  // Addresses that no page has: names for what is kept, below the path that we are shown under.
+  const kept = (name) => `${document.getElementById("worker").dataset.scope}kept/${name}`;
 
   async function start() {
     const place = document.getElementById("worker");
@@ -19,21 +19,48 @@
     try { await navigator.serviceWorker.register(url, { scope: place.dataset.scope }); } catch { /* pages work without */ }
   }
 
+  // One ticket is kept, and only after somebody asked for it; `from` says which.
+  async function keptNow() {
+    const words = await caches.match(kept("ticket.json"), { cacheName: TICKET });
+    return words ? words.json() : null;
+  }
+
+  function mark(button, now) {
+    const here = now?.from === button.dataset.keep;
+    button.setAttribute("aria-pressed", String(here));
+    button.querySelector("span").textContent = here ? button.dataset.done : button.dataset.wish;
+  }
+
   async function keep(button) {
     const picture = await fetch(button.dataset.keep);
     if (!picture.ok) return;
     const cache = await caches.open(TICKET);
-    await cache.put(PICTURE, picture);
-    await cache.put(WORDS, new Response(JSON.stringify({ words: button.dataset.words })));
-    button.querySelector("span").textContent = button.dataset.done;
-    button.disabled = true;
+    const words = { words: button.dataset.words, from: button.dataset.keep };
+    await cache.put(kept("ticket.png"), picture);
+    await cache.put(kept("ticket.json"), new Response(JSON.stringify(words)));
+    mark(button, words);
+  }
+
+  async function toggle(button) {
+    if (button.getAttribute("aria-pressed") !== "true") return keep(button);
+    await caches.delete(TICKET);
+    mark(button, null);
+  }
+
+  // Where the ticket that counts is shown, the kept one follows it: last month's helps nobody.
+  async function offer(button) {
+    if (!window.caches) return;
+    button.hidden = false;
+    const now = await keptNow();
+    if (now && "keepCurrent" in button.dataset) await keep(button);
+    else mark(button, now);
   }
 
   async function showKept() {
     const shelf = document.getElementById("kept-ticket");
     if (!shelf || !window.caches) return;
     const cache = await caches.open(TICKET);
-    const [picture, words] = await Promise.all([cache.match(PICTURE), cache.match(WORDS)]);
+    const [picture, words] = await Promise.all([cache.match(kept("ticket.png")), cache.match(kept("ticket.json"))]);
     if (!picture || !words) return;
     const bytes = new Uint8Array(await picture.arrayBuffer());
     document.getElementById("kept-picture").src = `data:image/png;base64,${btoa(String.fromCharCode(...bytes))}`;
@@ -43,13 +70,13 @@
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-keep]");
-    if (button) keep(button);
+    if (button) toggle(button);
   });
   // Who signs out leaves no ticket behind on this device.
   document.addEventListener("submit", (event) => { if ("forget" in event.target.dataset) window.caches?.delete(TICKET); });
   window.addEventListener("load", start);
   document.addEventListener("DOMContentLoaded", () => {
-    document.querySelectorAll("[data-keep]").forEach((it) => { it.hidden = !window.caches; });
+    document.querySelectorAll("[data-keep]").forEach(offer);
     showKept();
   });
 })();

@@ -17,6 +17,8 @@
         ? await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(asked) })
         : await navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(asked) });
       form.querySelector("[name=credential]").value = JSON.stringify(found.toJSON());
+      // A tick of the form beside it counts for this one too.
+      for (const field of form.querySelectorAll("[data-from]")) field.value = document.getElementById(field.dataset.from)?.checked ? "1" : "";
       form.submit();
     } catch {
       // The person said no, or there is no key here: both are fine, and the other way stays open.

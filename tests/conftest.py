@@ -15,6 +15,11 @@ from db.migrate import migrate
 pytest_plugins = ["tests.features", "tests.system", "tests.browser"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that wait for processes of their own come first: a long one must not be the last."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/reliability/"))
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"

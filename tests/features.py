@@ -16,6 +16,8 @@ Written by a full test run (`make test`); do not edit. A row counts as shown whe
 names it passed in that run. "later" rows are designed for, not promised for the first release.
 """
 
+CARRIED = "features"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The two paths are settings so that this plugin can be tried on a small project."""
@@ -37,18 +39,21 @@ class Ledger:
         self.config = config
         self.pages = pages
         self.ids = {row for page in pages.values() for row in page if row != "title"}
-        self.rows_of: dict[str, set[str]] = {}
+        self.rows_of: dict[str, set[str]] = defaultdict(set)
         self.outcomes: dict[str, set[str]] = defaultdict(set)
         self.left_out = False
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Note the rows of each test; refuse a row that nobody promised."""
+        """Give each test its rows to carry into its reports; refuse a row that nobody promised.
+
+        Reports travel from the worker processes of a parallel run to the one that writes the page.
+        """
         unknown = []
         for item in items:
             rows = {row for mark in item.iter_markers("feature") for row in mark.args}
             unknown += [f"{item.nodeid}: {row}" for row in sorted(rows - self.ids)]
-            self.rows_of[plain(item.nodeid)] = self.rows_of.get(plain(item.nodeid), set()) | rows
+            item.user_properties.append((CARRIED, sorted(rows)))
         if unknown:
             raise pytest.UsageError("not in features.toml:\n  " + "\n  ".join(unknown))
 
@@ -59,11 +64,17 @@ class Ledger:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A test is as good as its worst phase, a parametrised one as its worst case."""
         if report.when == "call" or not report.passed:
-            self.outcomes[plain(report.nodeid)].add(report.outcome)
+            test = plain(report.nodeid)
+            self.outcomes[test].add(report.outcome)
+            for name, rows in report.user_properties:
+                if name == CARRIED and isinstance(rows, list):
+                    self.rows_of[test].update(rows)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the page if everything was collected and run to the end."""
+        if hasattr(self.config, "workerinput"):
+            return  # one of several processes: the one that started them writes
         ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         stopped = bool(session.shouldstop or session.shouldfail)
         if not ended or stopped or self.left_out or self.narrowed():

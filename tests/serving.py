@@ -28,7 +28,9 @@ PATIENCE_S = 30.0
 PAUSE_S = 0.02
 
 
-def until(look: Callable[[], T | None], what: str, limit_s: float = PATIENCE_S) -> T:
+def until(
+    look: Callable[[], T | None], what: str, limit_s: float = PATIENCE_S, pause_s: float = PAUSE_S
+) -> T:
     """The first true thing that `look` returns; AssertionError after `limit_s`."""
     end = time.monotonic() + limit_s
     while True:
@@ -36,7 +38,7 @@ def until(look: Callable[[], T | None], what: str, limit_s: float = PATIENCE_S) 
         if found:
             return found
         assert time.monotonic() < end, f"waited {limit_s:g} s for {what}"
-        time.sleep(PAUSE_S)
+        time.sleep(pause_s)
 
 
 def clean_environment(**more: str) -> dict[str, str]:

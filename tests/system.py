@@ -17,6 +17,7 @@ import pytest
 PACKAGES = {
     "chromium": ("chromium", "chromium"),
     "tinyproxy": ("tinyproxy", "tinyproxy"),
+    "microsocks": ("microsocks", "microsocks"),
     "fonts": ("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
 }
 

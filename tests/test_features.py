@@ -76,6 +76,15 @@ def test_a_full_run_writes_what_passed_and_the_same_bytes_again(project: Path) -
     assert (project / "docs" / "features.md").read_text() == first
 
 
+def test_two_processes_write_the_same_page(project: Path) -> None:
+    (project / "tests" / "test_more.py").write_text(TESTS.format(closes=True))
+    assert run(project).returncode == 0
+    alone = (project / "docs" / "features.md").read_text()
+    (project / "docs" / "features.md").unlink()
+    assert run(project, "-p", "xdist", "-n", "2", "--dist", "loadfile").returncode == 0
+    assert (project / "docs" / "features.md").read_text() == alone
+
+
 def test_a_failing_test_takes_its_row_back(project: Path) -> None:
     (project / "tests" / "test_things.py").write_text(TESTS.format(closes=False))
     assert run(project).returncode == 1

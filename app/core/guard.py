@@ -8,6 +8,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 import httpcore
@@ -123,10 +124,14 @@ class Rules:
 
 
 class Backend(httpcore.AsyncNetworkBackend):
-    """Opens connections for httpcore: looks the name up, checks all answers, connects to one."""
+    """Opens connections for httpcore: looks the name up, checks all answers, connects to one.
 
-    def __init__(self, rules: Rules, resolve: Resolve) -> None:
+    `keeps`: remember them until `close`. httpcore leaves one open whose proxy refused it.
+    """
+
+    def __init__(self, rules: Rules, resolve: Resolve, *, keeps: bool = False) -> None:
         self._rules = rules
+        self._kept: list[httpcore.AsyncNetworkStream] | None = [] if keeps else None
         self._resolve = resolve
         self._inner = httpcore.AnyIOBackend()
 
@@ -143,11 +148,20 @@ class Backend(httpcore.AsyncNetworkBackend):
             async with asyncio.timeout(timeout):
                 addresses = await self._resolve(host, port)
                 self._rules.check(host, port, addresses)
-                return await self._first(addresses, port, timeout, local_address, socket_options)
+                found = await self._first(addresses, port, timeout, local_address, socket_options)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout("no connection in time") from error
         except (OSError, UnicodeError) as error:  # a name that is none, or a resolver that fails
             raise httpcore.ConnectError("the name has no address") from error
+        if self._kept is not None:
+            self._kept.append(found)
+        return found
+
+    async def close(self) -> None:
+        """Close what was kept; closing twice does no harm."""
+        for stream in self._kept or ():
+            with suppress(Exception):  # it is over, whatever it says
+                await stream.aclose()
 
     async def connect_unix_socket(
         self,

@@ -208,7 +208,13 @@ def _undouble(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _redactor(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Nothing reaches a handler, ours or another, that did not pass here."""
-    loud = event.get("level") in {"warning", "error", "critical"} or "exception" in event
+    # Jobs open secrets, and what they tell stays with the job: every line of theirs is looked
+    # through for those opened lately, of a request only those that say that something is wrong.
+    loud = (
+        event.get("level") in {"warning", "error", "critical"}
+        or "exception" in event
+        or bool(event.get("job_id"))
+    )
     for name, value in event.items():
         if not name.startswith("_"):  # structlog's own notes
             telling = name != "event" and _tells(name, value)

@@ -115,7 +115,8 @@ class Transport(httpx.AsyncHTTPTransport):
             raise RuntimeError(
                 "httpx or httpcore changed inside: the address guard has no place any more"
             )
-        self._pool._network_backend = Backend(rules, resolve)
+        self._backend = Backend(rules, resolve, keeps=proxy is not None)
+        self._pool._network_backend = self._backend
         self._rules = rules
         self._proxied = proxy is not None
         self._total_s = total_s
@@ -161,6 +162,15 @@ class Transport(httpx.AsyncHTTPTransport):
             extensions=inner.extensions,
             limit_bytes=self._limit_bytes,
         )
+
+    async def __aexit__(self, *error: Any) -> None:
+        await super().__aexit__(*error)
+        await self._backend.close()
+
+    async def aclose(self) -> None:
+        """As httpx's, and what a proxy refused is closed too."""
+        await super().aclose()
+        await self._backend.close()
 
 
 class Answer(httpx.Response):

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 DOMAINS = ("tickets", "audiobooks", "projects", "campaigns", "firmware")
+UNIX = "unix"  # among the trusted proxies: whoever may open our unix socket
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
 
@@ -56,11 +57,12 @@ def root_path(text: str) -> str:
 
 
 def _networks(items: tuple[str, ...]) -> tuple[str, ...]:
+    unix = tuple(item for item in items if item == UNIX)
     try:
-        nets = [ipaddress.ip_network(item, strict=False) for item in items]
+        nets = [ipaddress.ip_network(item, strict=False) for item in items if item != UNIX]
     except ValueError:  # its message would repeat the value
-        raise ValueError("must be a list of addresses or networks (CIDR)") from None
-    return tuple(str(net[0]) if net.num_addresses == 1 else str(net) for net in nets)
+        raise ValueError("must be a list of addresses, networks (CIDR) or the word unix") from None
+    return unix + tuple(str(net[0]) if net.num_addresses == 1 else str(net) for net in nets)
 
 
 def _clock_time(text: str) -> str:

@@ -31,6 +31,7 @@ __all__ = [
     "get",
     "key",
     "load",
+    "outside",
     "parse",
     "put",
     "registry",
@@ -59,6 +60,7 @@ class Outside:
         self._argv = argv
         self._env = env
         self._toml, self._toml_name = _read_toml(argv, env) if toml else ({}, "")
+        self._known: dict[str, tuple[Any, str] | None] = {}
 
     def find(self, name: str) -> tuple[Any, str] | None:
         """The raw value and its source; None if nobody gave one."""
@@ -71,6 +73,12 @@ class Outside:
         if found is None and name in self._toml:
             return self._toml[name], self._toml_name
         return found
+
+    def known(self, name: str) -> tuple[Any, str] | None:
+        """The same without looking again: for what every request asks."""
+        if name not in self._known:
+            self._known[name] = self.find(name)
+        return self._known[name]
 
     def check(self) -> None:
         """Raise BadSetting if a value for any declared setting does not fit."""
@@ -151,6 +159,12 @@ async def get(name: str) -> Any:
     KeyError for an unknown name.
     """
     return (await show(name)).value
+
+
+def outside(name: str) -> Any:
+    """The value given from outside, looked up once; None if nobody gave one."""
+    found = _current.known(name)
+    return _fitting(registry()[name], *found) if found else None
 
 
 async def show(name: str) -> Shown:

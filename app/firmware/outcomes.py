@@ -65,6 +65,11 @@ def status_of(error: BaseException) -> str:
     return error.status_fus if isinstance(error, Fault) else "error"
 
 
+def status_of_code(code: str) -> str:
+    """The same for a stored code; "ok" is what it is."""
+    return code if code == "ok" else KINDS[code].status if code in KINDS else "error"
+
+
 def from_status(status: str) -> Fault:
     """The fault behind a `Status` of the server's XML."""
     code = f"fus_{status.strip().lower()}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
+import bcrypt
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -18,6 +19,9 @@ TABLES: Final = (
     *("tickets", "download_history", "base_ticket_state"),
 )
 KEY_SIGNS: Final = 32  # crypto.js: the environment's text cut or filled with "0", as ASCII
+# bcryptjs, cost 10 unless somebody changed it; costs that would stop the server are left behind.
+HASH: Final = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}")
+DEFAULT_PASSWORD: Final = b"admin"
 _NAMED: Final = re.compile(r"ticket-(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d)-(\d{1,3})Z\.html")
 
 
@@ -57,6 +61,11 @@ def decrypt(stored: str, key_text: str) -> SecretStr | None:
         return SecretStr(plain.decode())
     except (ValueError, InvalidTag):
         return None
+
+
+def is_default(password_hash: str) -> bool:
+    """Whether it is the password that the origin ships with; takes some 60 ms."""
+    return bcrypt.checkpw(DEFAULT_PASSWORD, password_hash.encode())
 
 
 def moment(stored: Any, fallback: str = "") -> str:

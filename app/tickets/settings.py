@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from app.core import settings
 from app.core.settings import key
-from app.tickets.canonical import Ignore
+from app.tickets.paper.canonical import Ignore
 
 MARKERS: Final = ("NVV-Semesterticket", "Deutschlandsemesterticket", "Deutschlandticket")
 DRIVERS: Final = ("http", "browser", "auto")

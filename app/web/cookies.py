@@ -19,6 +19,7 @@ SESSION = "holdfast"
 JOIN = "holdfast-join"
 RESET = "holdfast-reset"
 KNOWN = "holdfast-known"
+PASSKEY = "holdfast-passkey"
 REMEMBER_S = 90 * 86400
 
 

@@ -28,6 +28,23 @@ def on_app_error(request: WebRequest, error: AppError) -> Response[Any]:
     return answer(request, error.status, text, fields=fields, headers=headers)
 
 
+def foreign(request: WebRequest) -> Response[Any]:
+    """A change that no page of ours asked for; whoever meant it finds the way to one."""
+    toast = {"HX-Retarget": "#toasts", "HX-Reswap": "beforeend"} if is_fragment(request) else {}
+    return page(
+        request,
+        "error.html",
+        block="fault_toast",
+        status=403,
+        headers=toast,
+        title=_("This request was refused"),
+        text=_("It did not come from Holdfast’s own page, so nothing was changed. Try it there."),
+        reference="",
+        way_url=f"{str(request.scope.get('root_path', '')).rstrip('/')}/",
+        way_word=_("To Holdfast"),
+    )
+
+
 def on_busy(request: WebRequest, error: apsw.BusyError) -> Response[Any]:
     """Somebody else holds the file for longer than anybody should have to wait."""
     log.warning("request.busy", path=request.url.path, error=type(error).__name__)

@@ -39,8 +39,8 @@ async def read(request: Request[Any, Any, Any]) -> Form:
         # Not Litestar's own reading of this kind: it keeps the last thousand bodies, passwords and
         # all, for as long as the process lives.
         if kind == RequestEncodingType.URL_ENCODED:
-            return _gathered(_pairs(await request.body()))
-        return _gathered((await request.form()).multi_items())
+            return gathered(_pairs(await request.body()))
+        return gathered((await request.form()).multi_items())
     except UnicodeDecodeError:
         raise ClientException(status_code=400) from None
 
@@ -84,7 +84,8 @@ def _pairs(body: bytes) -> list[tuple[str, str]]:
     ]
 
 
-def _gathered(items: Iterable[tuple[str, Any]]) -> Form:
+def gathered(items: Iterable[tuple[str, Any]]) -> Form:
+    """The fields by name; a name sent twice becomes a list, what is no text is left out."""
     posted: Form = {}
     for name, value in items:
         if not isinstance(value, str):

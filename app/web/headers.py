@@ -13,6 +13,7 @@ from typing import Any, Final
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.core.logs import log, request_id
+from app.core.registry import UNIX
 from db import clock
 from db.keys import uuid7
 
@@ -45,6 +46,8 @@ DEFAULTS: Final[tuple[tuple[bytes, bytes], ...]] = (
     (b"x-frame-options", b"DENY"),
     (b"cache-control", b"no-store"),
 )
+# What is handed out as a file never runs here, also where a browser shows it after all.
+FILE_POLICY: Final = b"sandbox; default-src 'none'"
 HSTS: Final = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 DROPPED: Final = {b"server", b"x-powered-by", b"x-request-id", HSTS[0]} | {
     name for name, _ in FIXED
@@ -60,16 +63,16 @@ class Headers:
 
     Run uvicorn with `proxy_headers=False, server_header=False`: both are done here.
     `trusted_proxies`: addresses and networks whose `X-Forwarded-For`, `X-Forwarded-Proto` and
-    `X-Request-ID` are believed; `*` believes every peer, which is right on a unix socket only. For
-    the application the scope gains `csp_nonce` and `request_id`; a page that embeds a frame sets
+    `X-Request-ID` are believed; the word `unix` means whoever came through our unix socket. For the
+    application the scope gains `csp_nonce` and `request_id`; a page that embeds a frame sets
     `scope["frame_src"]` to its source.
     """
 
     def __init__(self, app: App, trusted_proxies: Iterable[str] = ()) -> None:
         trusted = list(trusted_proxies)
         self._app: App = ProxyHeadersMiddleware(app, trusted) if trusted else app
-        self._all = "*" in trusted
-        self._trusted = [ip_network(item, strict=False) for item in trusted if item != "*"]
+        self._unix = UNIX in trusted
+        self._trusted = [ip_network(item, strict=False) for item in trusted if item != UNIX]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -77,6 +80,8 @@ class Headers:
             await self._app(scope, receive, send)
             return
         begun = clock.monotonic()
+        if self._unix and not scope.get("client"):
+            scope["client"] = (UNIX, 0)  # the name uvicorn's reader finds in the list
         scope["csp_nonce"] = secrets.token_urlsafe(16)
         scope["request_id"] = self._request_id(scope)
         token = request_id.set(scope["request_id"])
@@ -110,13 +115,12 @@ class Headers:
 
     def _believes(self, scope: Scope) -> bool:
         """Asked before the proxy headers are read: afterwards `client` is whom the proxy names."""
+        host = (scope.get("client") or ("",))[0]
         try:
-            peer = ip_address((scope.get("client") or ("",))[0])
+            peer = ip_address(host)
         except ValueError:
-            return self._all
-        return self._all or any(
-            peer.version == net.version and peer in net for net in self._trusted
-        )
+            return self._unix and host == UNIX
+        return any(peer.version == net.version and peer in net for net in self._trusted)
 
 
 def _complete(scope: Scope, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -125,11 +129,19 @@ def _complete(scope: Scope, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[
     headers += FIXED
     headers += [pair for pair in DEFAULTS if pair[0] not in own]
     if b"content-security-policy" not in own:
-        headers.append((b"content-security-policy", _policy(scope).encode()))
+        policy = FILE_POLICY if _is_file(headers) else _policy(scope).encode()
+        headers.append((b"content-security-policy", policy))
     if scope.get("scheme") == "https":
         headers.append(HSTS)
     headers.append((b"x-request-id", scope["request_id"].encode()))
     return headers
+
+
+def _is_file(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(
+        name == b"content-disposition" and value.lower().startswith(b"attachment")
+        for name, value in headers
+    )
 
 
 def _policy(scope: Scope) -> str:

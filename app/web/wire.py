@@ -16,12 +16,19 @@ QUERY_FIELDS = 100  # Litestar keeps a thousand parsed queries, and their fields
 
 
 class Http(HttpToolsProtocol):
-    """Answers 400 to a head too long, and hangs up on who takes too long to send one."""
+    """Answers 400 to a head too long, and hangs up on who takes too long to send one.
+
+    A body comes at `BODY_PACE` bytes a second at least, looked at every `BODY_S`: a megabyte may
+    take its quarter of an hour on a bad line, but no byte a minute holds a place for ever.
+    """
 
     HEAD_S: ClassVar[float] = 10.0
+    BODY_S: ClassVar[float] = 20.0
+    BODY_PACE: ClassVar[int] = 1024
 
     _in_head = True
     _head_bytes = 0
+    _body_bytes = 0
     _hang_up: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -56,6 +63,24 @@ class Http(HttpToolsProtocol):
         self._in_head = False
         self._stop_waiting()
         super().on_headers_complete()
+        self._body_bytes = 0
+        self._hang_up = self.loop.call_later(self.BODY_S, self._look_at_body)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def _look_at_body(self) -> None:
+        # Where we ourselves stopped reading, the pace is ours and not theirs.
+        if self._body_bytes < self.BODY_S * self.BODY_PACE and not self.flow.read_paused:
+            self.transport.close()
+            return
+        self._body_bytes = 0
+        self._hang_up = self.loop.call_later(self.BODY_S, self._look_at_body)
 
     def _wait_for_head(self) -> None:
         self._hang_up = self.loop.call_later(self.HEAD_S, self.transport.close)

@@ -46,23 +46,59 @@ CREATE TABLE queueJobs (
     updatedAt         INTEGER NOT NULL,
     startedAt         INTEGER,
     finishedAt        INTEGER,
+    behind            INTEGER NOT NULL DEFAULT 0 CHECK (behind IN (0, 1)),
     CHECK ((finishedAt IS NOT NULL) = (state IN ('succeeded','failed','cancelled'))),
     CHECK ((lockedBy IS NOT NULL) = (state = 'running'))
 );
-CREATE INDEX qj_ready ON queueJobs (type, priority DESC, runAt, id, serialKey) WHERE state = 'queued';
-CREATE INDEX qj_due ON queueJobs (runAt) WHERE state = 'queued';
+CREATE INDEX qj_ready ON queueJobs (type, priority DESC, runAt, id, serialKey) WHERE state = 'queued' AND behind = 0;
+CREATE INDEX qj_due ON queueJobs (runAt, type) WHERE state = 'queued';
 CREATE INDEX qj_running ON queueJobs (lockExpiresAt, lockedBy, type) WHERE state = 'running';
 CREATE UNIQUE INDEX qj_serial ON queueJobs (serialKey) WHERE state = 'running' AND serialKey IS NOT NULL;
 CREATE UNIQUE INDEX qj_dedupe ON queueJobs (dedupeKey) WHERE dedupeKey IS NOT NULL AND state IN ('queued','running');
 CREATE INDEX qj_done ON queueJobs (state, finishedAt) WHERE finishedAt IS NOT NULL;
--- How many wait behind one serial key: asked by every enqueue that has one.
-CREATE INDEX qj_waiting ON queueJobs(serialKey) WHERE state = 'queued' AND serialKey IS NOT NULL;
+-- Who waits for one serial key, in the order in which they may go.
+CREATE INDEX qj_waiting ON queueJobs (serialKey, type, priority, runAt, id) WHERE state = 'queued' AND serialKey IS NOT NULL;
 CREATE INDEX qj_type ON queueJobs (type, id);
 CREATE INDEX qj_owner ON queueJobs (ownerUserId, id) WHERE ownerUserId IS NOT NULL;
 CREATE INDEX qj_project ON queueJobs (projectId, id) WHERE projectId IS NOT NULL;
 CREATE INDEX qj_subject ON queueJobs (subjectType, subjectId, id) WHERE subjectId IS NOT NULL;
 CREATE INDEX qj_batch ON queueJobs (batchId, state) WHERE batchId IS NOT NULL;
 CREATE INDEX qj_parent ON queueJobs (parentId) WHERE parentId IS NOT NULL;
+
+-- Of the queued jobs with one serial key, type and priority only the first can be next, whatever the time
+-- is: the others stand behind it and out of qj_ready, so that a claim never walks them. Whoever joins or
+-- leaves such a line puts its head right.
+CREATE TRIGGER queueJobs_joins_line AFTER INSERT ON queueJobs
+WHEN NEW.serialKey IS NOT NULL AND NEW.state = 'queued'
+BEGIN
+    UPDATE queueJobs SET behind = 1 WHERE behind = 0 AND rowid IN (
+        SELECT rowid FROM queueJobs WHERE state = 'queued' AND serialKey = NEW.serialKey AND type = NEW.type
+        AND priority = NEW.priority ORDER BY runAt, id LIMIT 1 OFFSET 1);
+    UPDATE queueJobs SET behind = 1 WHERE rowid = NEW.rowid AND rowid <> (
+        SELECT rowid FROM queueJobs WHERE state = 'queued' AND serialKey = NEW.serialKey AND type = NEW.type
+        AND priority = NEW.priority ORDER BY runAt, id LIMIT 1);
+END;
+CREATE TRIGGER queueJobs_moves_in_line AFTER UPDATE OF state, priority, runAt ON queueJobs
+WHEN NEW.serialKey IS NOT NULL AND 'queued' IN (OLD.state, NEW.state)
+BEGIN
+    UPDATE queueJobs SET behind = 0 WHERE behind = 1 AND rowid IN (
+        SELECT rowid FROM queueJobs WHERE state = 'queued' AND serialKey = OLD.serialKey AND type = OLD.type
+        AND priority = OLD.priority ORDER BY runAt, id LIMIT 1);
+    UPDATE queueJobs SET behind = 1 WHERE behind = 0 AND rowid IN (
+        SELECT rowid FROM queueJobs WHERE state = 'queued' AND serialKey = NEW.serialKey AND type = NEW.type
+        AND priority = NEW.priority ORDER BY runAt, id LIMIT 1 OFFSET 1);
+    UPDATE queueJobs SET behind = rowid <> (
+        SELECT rowid FROM queueJobs WHERE state = 'queued' AND serialKey = NEW.serialKey AND type = NEW.type
+        AND priority = NEW.priority ORDER BY runAt, id LIMIT 1)
+    WHERE rowid = NEW.rowid AND state = 'queued';
+END;
+CREATE TRIGGER queueJobs_leaves_line AFTER DELETE ON queueJobs
+WHEN OLD.state = 'queued' AND OLD.serialKey IS NOT NULL
+BEGIN
+    UPDATE queueJobs SET behind = 0 WHERE behind = 1 AND rowid IN (
+        SELECT rowid FROM queueJobs WHERE state = 'queued' AND serialKey = OLD.serialKey AND type = OLD.type
+        AND priority = OLD.priority ORDER BY runAt, id LIMIT 1);
+END;
 
 -- Log lines, and one 'queue' line for each attempt that did not succeed.
 CREATE TABLE job_events (

@@ -121,6 +121,7 @@ class QueueJob(Table, tablename="queueJobs", db=DB):
     updated_at = Integer(db_column_name="updatedAt")
     started_at = Integer(null=True, default=None, db_column_name="startedAt")
     finished_at = Integer(null=True, default=None, db_column_name="finishedAt")
+    behind = Integer(help_text="1: another of its serial key, type and priority goes first")
 
 
 class JobEvent(Table, tablename="job_events", db=DB):

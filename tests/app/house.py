@@ -25,10 +25,10 @@ class House:
 
     app: App
 
-    def client(self, token: str = "") -> httpx.AsyncClient:
+    def client(self, token: str = "", ip: str = "192.0.2.7") -> httpx.AsyncClient:
         """A browser with that session that comes from our own pages and follows nothing."""
         return httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.app, client=("192.0.2.7", 50000)),
+            transport=httpx.ASGITransport(self.app, client=(ip, 50000)),
             base_url=HOME,
             headers={"Origin": HOME},
             cookies={"holdfast": token} if token else {},

@@ -9,7 +9,7 @@ import pytest
 from db import changes, failpoints
 from db.changes import Change
 from db.engine import DB, ApswEngine, NotOpen
-from db.writer import TransactionLost
+from db.session import TransactionLost
 
 pytestmark = pytest.mark.anyio
 

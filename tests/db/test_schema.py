@@ -78,7 +78,7 @@ def test_comments_and_line_breaks_are_no_drift() -> None:
     connection = migrated()
     connection.execute("DROP INDEX qj_due")
     connection.execute(
-        "CREATE INDEX qj_due ON queueJobs (runAt) -- when\n   WHERE state = 'queued'"
+        "CREATE INDEX qj_due ON queueJobs (runAt, type) -- when\n   WHERE state = 'queued'"
     )
     assert differences(FRESH, snapshot(connection)) == []
     connection.close()

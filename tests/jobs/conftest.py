@@ -5,14 +5,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
+from db import migrate
 from db.engine import DB, ApswEngine
 from jobs.registry import Registry
 from jobs.worker import Context, Worker
 from tests.jobs.samples import Slow
 
 StartWorker = Callable[..., Awaitable[Worker]]
+QUEUE_SQL = Path(migrate.__file__).parent / "migrations" / "0002_queue.sql"
+
+
+def queue_in_memory() -> apsw.Connection:
+    """The queue's tables alone, in memory: fast enough for hundreds of examples."""
+    connection = apsw.Connection(":memory:")
+    connection.pragma("foreign_keys", False)
+    connection.execute(QUEUE_SQL.read_text())
+    return connection
 
 
 class Gate:

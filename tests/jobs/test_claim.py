@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import apsw
 import msgspec
 import pytest
@@ -7,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from db import clock as time
-from db import migrate
 from db.clock import FakeClock
 from db.connection import execute, fetch
 from db.engine import DB, ApswEngine
@@ -16,11 +13,11 @@ from jobs.claim import Complete, Failed, Fence, PutBack, Stopped, claim, finish,
 from jobs.enqueue import cancel, enqueue, enqueue_many
 from jobs.row import Job
 from jobs.stats import get
+from tests.jobs.conftest import queue_in_memory
 from tests.jobs.samples import Note, Scan, Slow
 
 pytestmark = pytest.mark.anyio
 
-QUEUE_SQL = Path(migrate.__file__).parent / "migrations" / "0002_queue.sql"
 TYPES = [Note.TYPE, Scan.TYPE, Slow.TYPE]
 
 
@@ -201,7 +198,7 @@ def test_no_reachable_row_is_queued_for_ever(
     steps: list[tuple[str, int]], max_attempts: int
 ) -> None:
     """Whatever happens to three jobs, each queued one can be claimed and each attempt is spent."""
-    connection = _memory()
+    connection = queue_in_memory()
     insert = """INSERT INTO queueJobs(id, type, maxAttempts, runAt, createdAt, updatedAt)
         VALUES(?, 't', ?, 0, 0, 0)"""
     for number in range(3):
@@ -241,14 +238,6 @@ def _do(connection: apsw.Connection, step: str, job_id: str, now: int) -> None:
         case "cancel":
             ask = "UPDATE queueJobs SET cancelRequestedAt=? WHERE id=? AND state='running'"
             execute(connection, ask, (now, job_id))
-
-
-def _memory() -> apsw.Connection:
-    """The queue's tables alone, in memory: fast enough for hundreds of examples."""
-    connection = apsw.Connection(":memory:")
-    connection.pragma("foreign_keys", False)
-    connection.execute(QUEUE_SQL.read_text())
-    return connection
 
 
 async def test_a_row_is_read_by_the_order_of_its_columns(db: ApswEngine) -> None:

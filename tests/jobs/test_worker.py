@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from db import changes
 from db import clock as time
 from db.engine import DB
 from jobs import enqueue as queue
@@ -68,6 +69,26 @@ async def test_a_commit_wakes_the_worker_without_a_poll(
     assert worker.turns == turns, "an idle worker looks at nothing"
     await wait((await enqueue(Note())).id, 5)
     assert worker.turns > turns
+
+
+@pytest.mark.feature("Q-34")
+async def test_what_is_asked_for_is_claimed_in_the_same_commit(
+    registry: Registry, start_worker: StartWorker, gate: Gate
+) -> None:
+    """So a job starts one sync of the disk after `enqueue`, alone or in a bigger transaction."""
+    commits: list[list[str]] = []
+    worker = await start_worker()
+    await asyncio.sleep(0.05)
+    stop = changes.subscribe(lambda all_: commits.append([change.table for change in all_]))
+    await enqueue(Slow(text="alone"))
+    async with DB.tx():
+        await DB.execute("INSERT INTO configuration (id, key) VALUES ('k', 'k')")
+        await enqueue(Slow(text="beside"))
+    await until(lambda: _count(gate, 2))
+    stop()
+    assert commits == [["queueJobs"] * 2, ["configuration"] + ["queueJobs"] * 2]
+    assert worker.turns == 3, "the one at its start, and these two"
+    gate.opened.set()
 
 
 async def test_a_job_due_later_starts_when_it_is_due(

@@ -32,6 +32,7 @@ TOUCHED: dict[str, tuple[str, ...] | None] = {
 
 # Doors that take no form: what is sent with them is not read, so there is nothing to refuse.
 BARE = {
+    "/login/passkey/options",
     "/login/second/passkey/options",
     "/account/security/app/offer",
     "/account/security/app/remove",
@@ -186,11 +187,35 @@ def post_doors() -> dict[str, str]:
 DOORS = post_doors()
 
 
+class Watch:
+    """All rows of all tables; looked at again only where somebody committed since."""
+
+    def __init__(self, data_dir: Path) -> None:
+        file = str(data_dir / "holdfast.db")
+        self._connection = apsw.Connection(file, flags=apsw.SQLITE_OPEN_READONLY)
+        self._version: object = None
+        self._rows: dict[str, str] = {}
+
+    def look(self) -> dict[str, str]:
+        """Each table's rows as one hash, without what every request touches."""
+        # Grows with each commit of another connection, whatever it wrote.
+        version = self._connection.execute("PRAGMA data_version").fetchall()[0][0]
+        if version != self._version:
+            self._rows = fingerprint(self._connection)
+            self._version = version
+        return self._rows
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+
 @dataclass(frozen=True)
 class Town:
     """A running server, the people at it, and what one of them owns."""
 
     server: Server
+    watch: Watch
     people: Mapping[str, Person]
     ids: Mapping[str, str]
 
@@ -211,9 +236,9 @@ class Town:
     def refused(self, who: str | Person, method: str, path: str, **more: Any) -> httpx.Response:
         """Send it; whatever the answer says, nothing has changed and nothing of ours is shown."""
         person = self.people[who] if isinstance(who, str) else who
-        before = fingerprint(self.server.data_dir)
+        before = self.watch.look()
         answer = person.http.request(method, path, **more)
-        after = fingerprint(self.server.data_dir)
+        after = self.watch.look()
         changed = [table for table, rows in after.items() if rows != before[table]]
         shown = f"{method} {path[:80]}: {answer.status_code} {answer.text[:300]}"
         assert changed == [], shown
@@ -222,9 +247,9 @@ class Town:
         return answer
 
 
-def fingerprint(data_dir: Path) -> dict[str, str]:
-    """Each table's rows as one hash, without what every request touches."""
-    connection = apsw.Connection(str(data_dir / "holdfast.db"), flags=apsw.SQLITE_OPEN_READONLY)
+def fingerprint(connection: apsw.Connection) -> dict[str, str]:
+    """Each table's rows as one hash, without what every request touches; of one moment."""
+    connection.execute("BEGIN").fetchall()
     try:
         rows = connection.execute("SELECT name FROM pragma_table_list WHERE type = 'table'")
         tables = sorted(str(name) for (name,) in rows.fetchall())
@@ -235,7 +260,7 @@ def fingerprint(data_dir: Path) -> dict[str, str]:
             if left_out is not None
         }
     finally:
-        connection.close()
+        connection.execute("COMMIT").fetchall()
 
 
 def rows_hash(connection: apsw.Connection, table: str, left_out: tuple[str, ...]) -> str:

@@ -44,6 +44,42 @@ def ask_copy(data_dir: Path, sql: str, args: Sequence[Any] = ()) -> list[Row]:
 
 def faults(data_dir: Path, posts: Mapping[str, int]) -> list[str]:
     """Everything wrong with a drained server's tickets; `posts`: the portal's count per login."""
+    return [*_sound(data_dir, posts), *_ticket_faults(data_dir)]
+
+
+def round_faults(data_dir: Path, posts: Mapping[str, int], rounds: int) -> list[str]:
+    """The same after `rounds` changes of the base ticket: each was noted once, one fan-out went
+    with it, and everybody who opted in has each version, nobody else any."""
+    fans = ask(
+        data_dir,
+        "SELECT payloadJson ->> 'hash' AS hash FROM queueJobs WHERE type = 'tickets.fan_out'",
+    )
+    noted = ask(
+        data_dir,
+        "SELECT count(*) AS n FROM ticket_download_history"
+        " WHERE trigger = 'base' AND outcome = 'new'",
+    )[0]["n"]
+    state = ask(data_dir, "SELECT base_ticket_hash AS hash FROM base_ticket_state")[0]["hash"]
+    found = _sound(data_dir, posts)
+    if noted != rounds:
+        found.append(f"{rounds} changes, {noted} noted")
+    if len({row["hash"] for row in fans}) != rounds or len(fans) != rounds:
+        found.append(f"{rounds} changes, {len(fans)} fan-outs")
+    if not fans or fans[-1]["hash"] != state:
+        found.append("the last fan-out is not of the ticket that is known")
+    for row in ask(
+        data_dir,
+        "SELECT login, auto_download_enabled AS opted_in, (SELECT count(*) FROM tickets t"
+        "  WHERE t.user_id = u.id AND t.status = 'success') AS n FROM users u ORDER BY login",
+    ):
+        wanted = rounds if row["opted_in"] else 0
+        if row["n"] != wanted:
+            found.append(f"{row['login']}: {row['n']} of {wanted} versions")
+    return found
+
+
+def _sound(data_dir: Path, posts: Mapping[str, int]) -> list[str]:
+    """What must hold whatever was done: file, folders, jobs, and posts of passwords."""
     found = [
         f"integrity: {row['integrity_check']}"
         for row in ask(data_dir, "PRAGMA integrity_check")
@@ -53,7 +89,6 @@ def faults(data_dir: Path, posts: Mapping[str, int]) -> list[str]:
     return [
         *found,
         *_folder_faults(data_dir),
-        *_ticket_faults(data_dir),
         *_job_faults(data_dir),
         *(f"{login}: {n} password posts" for login, n in posts.items() if n > POSTS),
     ]
@@ -61,7 +96,7 @@ def faults(data_dir: Path, posts: Mapping[str, int]) -> list[str]:
 
 def is_drained(data_dir: Path) -> bool:
     """Whether no job waits for anything but its time of day."""
-    soon = "type = 'tickets.download' OR runAt < (unixepoch() + 60) * 1000"
+    soon = "type LIKE 'tickets.%' OR runAt < (unixepoch() + 60) * 1000"
     return not ask(
         data_dir,
         f"SELECT 1 FROM queueJobs WHERE state = 'running' OR state = 'queued' AND ({soon}) LIMIT 1",
@@ -123,7 +158,8 @@ def _job_faults(data_dir: Path) -> list[str]:
         data_dir,
         "SELECT id, state, attempts, crashes, lastError, lockedBy, (SELECT count(*) FROM job_events"
         "  WHERE job_id = queueJobs.id AND metadata ->> 'healReason' = 'orphaned') AS told"
-        " FROM queueJobs WHERE type = 'tickets.download'",
+        " FROM queueJobs WHERE type IN"
+        " ('tickets.download', 'tickets.check_base', 'tickets.fan_out')",
     )
     found = []
     for job in jobs:

@@ -34,7 +34,7 @@ from tests.reliability.doors import (
     UNHURRIED,
     WHOLE_BODIES,
     Town,
-    fingerprint,
+    Watch,
 )
 from tests.reliability.evidence import ask
 from tests.serving import PASSWORD, Person, portal, serving
@@ -59,7 +59,9 @@ def town(inhabited: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             people["owner"].order_ticket()
             expire(data_dir, student(3))
             people["expired"].get("/account")  # what is over is put away when it is seen
-            yield Town(server, people, ids_in(data_dir, link))
+            watch = Watch(data_dir)
+            yield Town(server, watch, people, ids_in(data_dir, link))
+            watch.close()
         finally:
             for person in people.values():
                 person.http.close()
@@ -216,7 +218,7 @@ def test_one_bad_field_spoils_the_form(town: Town, door: str) -> None:
 def test_the_comparison_sees_one_changed_cell(town: Town) -> None:
     """The control: a change that is one must be seen, by its table's name."""
     person = town.people["owner"]
-    before = fingerprint(town.server.data_dir)
+    before = town.watch.look()
     person.post("/tickets/settings", agree="1", holder_name="Somebody New")
-    after = fingerprint(town.server.data_dir)
+    after = town.watch.look()
     assert {table for table in after if after[table] != before[table]} == {"users"}

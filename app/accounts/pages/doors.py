@@ -12,10 +12,11 @@ from app.accounts.pages.replies import (
     caller,
     half_way,
     known_here,
+    place,
     remember_here,
     welcome,
 )
-from app.accounts.service import sessions, setup, signin
+from app.accounts.service import passwordless, sessions, setup, signin
 from app.core.errors import AppError, NotFound
 from app.web import auth, cookies, forms
 from app.web.auth import WebRequest
@@ -46,7 +47,7 @@ class SignInPages(Controller):
 
     @get("/login", name="login", opt={"access": "anon_only"})
     async def show(self, request: WebRequest, next: FromQuery[str] = "") -> Response[str]:
-        return await _login_page(request, next=next)
+        return await login_page(request, next=next)
 
     # Not anon_only: whoever sends a name and a password means to be that person from now on.
     @post("/login", name="login_post", opt={"access": "public"}, status_code=303)
@@ -59,7 +60,7 @@ class SignInPages(Controller):
                 form.login, form.password, caller(request), remember=form.remember, known=known
             )
         except REFUSALS as error:
-            return await _login_page(request, error, form=posted, next=str(posted.get("next", "")))
+            return await login_page(request, error, form=posted, next=str(posted.get("next", "")))
         wanted = auth.safe_next(form.next)
         if entered.pending:
             return half_way(request, entered, wanted)
@@ -101,19 +102,21 @@ class SetupPages(Controller):
         return welcome(request, entered)
 
 
-async def _login_page(
+async def login_page(
     request: WebRequest,
     error: AppError | None = None,
     *,
     form: Any = None,
     next: str = "",
 ) -> Response[str]:
+    """The sign-in page, with what was wrong with the last try."""
     wanted = auth.safe_next(next)
     data = {
         "login": "",
         "next": "" if wanted == "/" else wanted,
         "remember": bool(form and form.get("remember")),
         "setup_open": await setup.is_open(),
+        "can_passkey": place(request).works and await passwordless.anybody_has_one(),
         "form": form,
     }
     if error is not None:

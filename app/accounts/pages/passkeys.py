@@ -1,19 +1,17 @@
 """Passkeys: made on the security page, shown at the door. The browser's part is `passkeys.js`."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Controller, Response, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from app.accounts.pages.replies import REFUSALS, caller, known_here
+from app.accounts.pages.replies import REFUSALS, caller, known_here, place
 from app.accounts.pages.second import admit, back_to_password, half_way_in, second_page
 from app.accounts.pages.security import answer, refused, session_id_of
 from app.accounts.service import passkeys
 from app.accounts.service.factors import CodeRefused, StepOver
-from app.accounts.service.passkeys import Place
 from app.core.errors import NotFound
 from app.core.i18n import _
 from app.web import auth, forms
@@ -112,11 +110,3 @@ class PasskeyDoorPages(Controller):
         except (CodeRefused, *REFUSALS) as error:
             return await second_page(request, half, error, next=str(posted.get("next", "")))
         return admit(request, passed, auth.safe_next(form.next))
-
-
-def place(request: WebRequest) -> Place:
-    """Below the public address if there is one, else where the browser is."""
-    public = urlsplit(str(request.app.state.settings.public_url))
-    if public.netloc:
-        return Place(f"{public.scheme}://{public.netloc}")
-    return Place(f"{request.url.scheme}://{request.url.netloc}")

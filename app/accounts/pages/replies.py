@@ -4,11 +4,12 @@ Who calls, where links lead, and the answer to a form that was refused.
 """
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from litestar import Response
 
 from app.accounts.service import signin
+from app.accounts.service.passkeys import Place
 from app.accounts.service.passwords import Busy
 from app.accounts.service.redeem import Gone
 from app.accounts.service.sessions import Caller
@@ -36,6 +37,14 @@ def caller(request: WebRequest) -> Caller:
         user_agent=request.headers.get("User-Agent", ""),
         token=cookies.session_token(request),
     )
+
+
+def place(request: WebRequest) -> Place:
+    """Whom a passkey signs for: the public address if there is one, else where the browser is."""
+    public = urlsplit(str(request.app.state.settings.public_url))
+    if public.netloc:
+        return Place(f"{public.scheme}://{public.netloc}")
+    return Place(f"{request.url.scheme}://{request.url.netloc}")
 
 
 def again(

@@ -6,6 +6,7 @@ from app.accounts.pages.invites import InvitePages
 from app.accounts.pages.join import JoinPages
 from app.accounts.pages.my_data import MyDataPages
 from app.accounts.pages.passkeys import PasskeyDoorPages, PasskeyPages
+from app.accounts.pages.passwordless import PasskeyAlonePages
 from app.accounts.pages.reset import ResetPages
 from app.accounts.pages.second import ConfirmPages, SecondPages
 from app.accounts.pages.security import SecurityPages
@@ -15,6 +16,7 @@ from app.accounts.pages.users import UserPages
 
 PAGES = (
     SignInPages,
+    PasskeyAlonePages,
     SecondPages,
     PasskeyDoorPages,
     SetupPages,

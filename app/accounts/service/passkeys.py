@@ -1,4 +1,7 @@
-"""Passkeys as second factor: WebAuthn, one challenge for each try, bound to the asking session."""
+"""Passkeys as second factor: WebAuthn, one challenge for each try, bound to the asking session.
+
+Without a password before it: `passwordless`.
+"""
 
 import json
 import secrets
@@ -89,7 +92,7 @@ async def offer(user_id: str, login: str, session_id: str, place: Place) -> dict
             user_verification=UserVerificationRequirement.PREFERRED,
         ),
     )
-    return _plain(options)
+    return plain(options)
 
 
 async def add(
@@ -102,7 +105,7 @@ async def add(
     challenge = _take_challenge(f"add:{session_id}")
     try:
         made = webauthn.verify_registration_response(
-            credential=_parsed(credential),
+            credential=parsed(credential),
             expected_challenge=challenge,
             expected_rp_id=place.host,
             expected_origin=place.origin,
@@ -170,7 +173,7 @@ async def ask(user_id: str, session_id: str, place: Place) -> dict[str, Any]:
         allow_credentials=await _credentials(user_id),
         user_verification=UserVerificationRequirement.PREFERRED,
     )
-    return _plain(options)
+    return plain(options)
 
 
 async def pass_key(
@@ -182,15 +185,12 @@ async def pass_key(
     *,
     known: tuple[str, ...] = (),
 ) -> Passed:
-    """From the pre-session into the house by a passkey. Raises CodeRefused, StepOver, NotFound.
-
-    A counter that does not grow is the sign of a copied key: refused, audited and told.
-    """
+    """From the pre-session into the house by a passkey. Raises CodeRefused, StepOver, NotFound."""
     await factors.count_try(session_id, user_id, caller, known=known)
     refusal = CodeRefused(_("This passkey was not accepted. Please try again."))
     try:
         challenge = _take_challenge(f"show:{session_id}")
-        shown = _parsed(credential)
+        shown = parsed(credential)
         row = await DB.one(
             "SELECT id, public_key, sign_count FROM passkeys"
             " WHERE credential_id = ? AND user_id = ?",
@@ -210,17 +210,26 @@ async def pass_key(
         await totp.note("factor.refused", user_id, actor_id=None, kind="user", ip=caller.ip)
         raise refusal from None
     async with DB.tx():
-        grown = await DB.execute(
-            "UPDATE passkeys SET sign_count = ?1, last_used_at = ?2"
-            " WHERE id = ?3 AND (?1 > sign_count OR (?1 = 0 AND sign_count = 0))",
-            (checked.new_sign_count, clock.text(), row["id"]),
-        )
-        if grown:
+        if await count_on(row["id"], user_id, checked.new_sign_count, caller):
             return await factors.enter(session_id, user_id, caller, "passkey")
+    raise refusal
+
+
+async def count_on(passkey_id: str, user_id: str, sign_count: int, caller: Caller) -> bool:
+    """Note one more use of a passkey; whether its counter grew. Joins the open transaction.
+
+    One that does not grow is the sign of a copied key: audited and told, and not let in.
+    """
+    grown = await DB.execute(
+        "UPDATE passkeys SET sign_count = ?1, last_used_at = ?2"
+        " WHERE id = ?3 AND (?1 > sign_count OR (?1 = 0 AND sign_count = 0))",
+        (sign_count, clock.text(), passkey_id),
+    )
+    if not grown:
         await totp.note("factor.count_back", user_id, actor_id=None, kind="user", ip=caller.ip)
         title = mark("One of your passkeys may have been copied. Remove it and make a new one.")
-        await notices.tell(user_id, "security", title, level="error", dedupe=row["id"])
-    raise refusal
+        await notices.tell(user_id, "security", title, level="error", dedupe=passkey_id)
+    return bool(grown)
 
 
 def _new_challenge(key: str) -> bytes:
@@ -247,7 +256,8 @@ async def _credentials(user_id: str) -> list[PublicKeyCredentialDescriptor]:
     ]
 
 
-def _parsed(credential: str) -> dict[str, Any]:
+def parsed(credential: str) -> dict[str, Any]:
+    """What the browser sent, as an object. Raises ValueError, TypeError."""
     if len(credential) > LONGEST:
         raise ValueError("too long")
     value = json.loads(credential)
@@ -263,6 +273,7 @@ def _transports(credential: str) -> list[str]:
     return [one for one in found if one in known] if isinstance(found, list) else []
 
 
-def _plain(options: Any) -> dict[str, Any]:
+def plain(options: Any) -> dict[str, Any]:
+    """What the browser is asked, as JSON knows it."""
     plain: dict[str, Any] = json.loads(webauthn.options_to_json(options))
     return plain

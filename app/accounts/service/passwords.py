@@ -1,12 +1,14 @@
 """Passwords: which ones are taken, and argon2id in a small pool of threads with a short queue."""
 
 import asyncio
+import re
 import threading
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
@@ -18,6 +20,10 @@ from app.core.i18n import _
 T = TypeVar("T")
 
 SHORTEST, LONGEST = 10, 256
+# Accounts that came over from another program may bring such a hash. It is good for one sign-in,
+# which replaces it. Of a password only its first bytes ever counted in it.
+BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}")
+BCRYPT_BYTES = 72
 THREADS, WAITING = 2, 32
 
 # RFC 9106's choice for little memory, and a smaller one for machines with 512 MB.
@@ -92,13 +98,23 @@ class Hasher:
 
     def is_stale(self, stored: str) -> bool:
         """Whether `stored` was made with other parameters than ours."""
-        return self._argon2.check_needs_rehash(stored)
+        return bool(BCRYPT.fullmatch(stored)) or self._argon2.check_needs_rehash(stored)
 
     def _verify(self, stored: str, password: str) -> bool:
         try:
+            if BCRYPT.fullmatch(stored):
+                return verify_bcrypt(stored, password)
             return self._argon2.verify(stored, password)
         except (VerificationError, InvalidHashError, UnicodeEncodeError):
             return False
+
+
+def verify_bcrypt(stored: str, password: str) -> bool:
+    """Whether a hash of another program is of this password; takes some 60 ms."""
+    try:
+        return bcrypt.checkpw(password.encode()[:BCRYPT_BYTES], stored.encode())
+    except ValueError:
+        return False
 
 
 async def current_hasher() -> Hasher:

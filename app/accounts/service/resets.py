@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from app.accounts.service import notices, passwords, sessions, throttle, users
+from app.accounts.service import notices, passwords, sessions, throttle, tokens, users
 from app.accounts.service.passwords import Hasher
 from app.accounts.service.sessions import Caller
 from app.core import audit
@@ -132,6 +132,8 @@ async def _set(user_id: str, hashed: str, *, actor_id: str | None, kind: str, ip
     await DB.execute("UPDATE users SET password_hash = ? WHERE id = ?", (hashed, user_id))
     await DB.execute("DELETE FROM reset_links WHERE user_id = ? AND used_at IS NULL", (user_id,))
     await sessions.end_sessions(user_id, actor_id=actor_id, kind=kind, ip=ip)
+    # Whoever knew the old password may have made some: what they opened is over, too.
+    await tokens.revoke_all(user_id, actor_id=actor_id, kind=kind, ip=ip)
     await audit.record(
         "user.password_reset",
         actor_id=actor_id,

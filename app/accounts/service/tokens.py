@@ -170,6 +170,25 @@ async def revoke_token(user_id: str, token_id: str, *, ip: str = "") -> None:
         await _note("token.revoked", user_id, token_id, ip, {})
 
 
+async def revoke_all(user_id: str, *, actor_id: str | None, kind: str, ip: str = "") -> int:
+    """Revoke what still opens something of theirs; returns how many. Joins the open transaction."""
+    revoked = await DB.execute(
+        "UPDATE api_tokens SET revoked_at = ? WHERE user_id = ? AND revoked_at IS NULL",
+        (clock.text(), user_id),
+    )
+    if revoked:
+        await audit.record(
+            "token.all_revoked",
+            actor_id=actor_id,
+            actor_kind=kind,
+            ip=ip,
+            object_type="user",
+            object_id=user_id,
+            detail={"count": revoked},
+        )
+    return revoked
+
+
 async def read_token(text: str, ip: str) -> Admitted | None:
     """Who comes with this token; None for anything that is not a live one from an allowed place.
 

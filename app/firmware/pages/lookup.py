@@ -128,7 +128,17 @@ class FirmwareLookupPages(Controller):
                 take_served=form.take_served,
             )
         except Invalid as error:
-            return redirect(request, back, toast="; ".join(error.fields.values()))
+            data = await _data(user_id, model, csc, own, beta=False)
+            typed = {"model": model, "csc": csc, "version": form.version}
+            return page(
+                request,
+                "firmware/lookup.html",
+                status=422,
+                form=typed,
+                errors=error.fields,
+                query="",
+                **data,
+            )
         except Conflict as error:
             return redirect(request, back, toast=error.message)
         url = request.app.route_reverse("firmware")

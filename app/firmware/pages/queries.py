@@ -10,8 +10,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from app.core.errors import Invalid
-from app.core.i18n import _, fmt_day
+from app.core.i18n import _
 from app.firmware import imei as imeis
+from app.firmware.pages import words
+from app.firmware.pages.words import LOOKS
 from app.firmware.service import queries
 from app.firmware.service.queries import Pair, Wanted
 from app.firmware.service.wording import status_word
@@ -19,7 +21,6 @@ from app.web import forms
 from app.web.auth import WebRequest
 from app.web.pages import page, redirect
 
-LOOKS = {"ok": "b3", "error": "b1", "denied": "b2", "unauthorized": "b4", "throttled": "b5"}
 MOST = 10_000
 
 
@@ -96,8 +97,6 @@ async def _list(
 ) -> Response[str]:
     rows = await queries.list_pairs(wanted, limit=queries.PAGE + 1)
     shown = rows[: queries.PAGE]
-    days = await queries.per_day(wanted.user_id)
-    labels = sorted({each["day"] for each in days})
     return page(
         request,
         "firmware/queries.html",
@@ -110,18 +109,7 @@ async def _list(
         older=shown[-1].id if len(rows) > len(shown) else None,
         all_people=not wanted.user_id,
         statuses=[(name, status_word(name)[1]) for name in LOOKS],
-        labels=[fmt_day(day) for day in labels],
-        series=[
-            {
-                "name": status_word(name)[1],
-                "look": look,
-                "points": [
-                    sum(d["n"] for d in days if d["day"] == day and d["status"] == name)
-                    for day in labels
-                ],
-            }
-            for name, look in LOOKS.items()
-        ],
+        **words.per_day(await queries.per_day(wanted.user_id)),
     )
 
 

@@ -64,6 +64,7 @@ class FirmwarePages(Controller):
             q=wanted.q,
             states=[(name, state_word(name)[1]) for name in STATES],
             active=[words.card(card) for card in await library.list_active()],
+            asking=[words.asked(wish) for wish in await wishes.asking(user_id)],
             devices=await devices.list_devices(user_id),
             ready=await library.count_ready(),
             used=used,

@@ -1,12 +1,15 @@
 """What pages make of a version for people: states, dates, links. No HTTP in here."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.core.i18n import _, fmt_month, fmt_size
+from app.core.i18n import _, fmt_day, fmt_month, fmt_size, ngettext
 from app.firmware import versions
 from app.firmware.service.library import Card, Row
-from app.firmware.service.wording import state_word, words
+from app.firmware.service.wishes import Wish
+from app.firmware.service.wording import state_word, status_word, words
 
+LOOKS = {"ok": "b3", "error": "b1", "denied": "b2", "unauthorized": "b4", "throttled": "b5"}
 SLICES = ("b4", "b5", "b1", "b2", "b3", "b6")
 
 
@@ -16,6 +19,34 @@ def told(reading: versions.Reading | None) -> str:
         return ""
     kind = _("Security") if reading.security else _("Feature")
     return f"{kind}, {fmt_month(reading.month, 'MMMM y')}"
+
+
+def per_day(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Outcomes a day as a bar chart wants them: `labels` and `series`."""
+    labels = sorted({each["day"] for each in found})
+    return {
+        "labels": [fmt_day(day) for day in labels],
+        "series": [
+            {
+                "name": status_word(name)[1],
+                "look": look,
+                "points": [
+                    sum(each["n"] for each in found if (each["day"], each["status"]) == (day, name))
+                    for day in labels
+                ],
+            }
+            for name, look in LOOKS.items()
+        ],
+    }
+
+
+def asked(wish: Wish) -> dict[str, str]:
+    """A request that waits for Samsung's word."""
+    return {
+        "pda": versions.pda(wish.wanted_version or ""),
+        "target": f"{wish.model}, {wish.csc}",
+        "since": wish.created_at,
+    }
 
 
 def row(version: Row) -> dict[str, Any]:
@@ -108,7 +139,7 @@ def _stages(found: Card) -> list[dict[str, str]]:
     here = at.get(version.state, 1)
     bad = version.state == "failed"
     titles = (_("Asked"), _("Download"), _("Check"), _("Unpack"), _("Ready"))
-    notes = ("", "", _("CRC, zip, MD5"), f"{len(found.parts)}" if found.parts else "", "")
+    notes = ("", "", _("CRC, zip, MD5"), _count(len(found.parts)), "")
     looks = [
         "success"
         if n < here or here == 4
@@ -123,6 +154,10 @@ def _stages(found: Card) -> list[dict[str, str]]:
     ]
 
 
+def _count(parts: int) -> str:
+    return ngettext("%(n)s part", "%(n)s parts", parts) if parts else ""
+
+
 def _checks(found: Card) -> list[dict[str, str]]:
     """Each check with where its value came from."""
     version = found.version
@@ -134,11 +169,19 @@ def _checks(found: Card) -> list[dict[str, str]]:
         if version.crc32 is not None
         else _("not provided")
     )
+    sent = version.content_md5
     return [
         {
             "look": "success" if whole and version.crc32 is not None else "planned",
             "word": _("CRC of the encrypted file"),
             "text": crc_text,
+        },
+        {
+            "look": "planned",
+            "word": _("MD5 of the encrypted file"),
+            "text": _("%(md5)s, sent by Samsung's server, not computed here", md5=sent)
+            if sent
+            else _("not provided"),
         },
         {
             "look": "success" if present else "planned",
@@ -164,6 +207,5 @@ def _facts(found: Card) -> list[tuple[str, str]]:
         (_("Bootloader"), str(reading.bootloader) if reading else ""),
         (_("Size"), fmt_size(version.size_bytes)),
         (_("File"), version.filename),
-        ("Content-MD5", version.content_md5 or ""),
     ]
     return [(name, value) for name, value in facts if value]

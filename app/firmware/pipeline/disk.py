@@ -8,11 +8,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from app.core.i18n import _, fmt_size
 from app.firmware.outcomes import Fault
 
 GIB = 1024**3
 Mode = Literal["roomy", "tight"]
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """What a download was promised. `spare`: bytes the archive may take beside its parts."""
+
+    mode: Mode
+    spare: int
+
+
+# flags of fallocate(2) and sync_file_range(2)
 _PUNCH_HOLE, _KEEP_SIZE = 0x02, 0x01
 _WRITE_OUT = 2
 
@@ -29,16 +41,17 @@ def free_bytes(folder: Path) -> int:
 @contextmanager
 def room_for(
     firmware_id: int, folder: Path, *, packed: int, unpacked: int, min_free: int
-) -> Iterator[Mode]:
+) -> Iterator[Room]:
     """Promise room for a download, with the archive beside its parts or, if short, without it.
 
     Fault no_space with the numbers where neither fits.
     """
     free = free_bytes(folder)
     if free >= packed + unpacked + min_free:
-        mode, need = "roomy", packed + unpacked
+        room, need = Room(mode="roomy", spare=packed), packed + unpacked
     elif free >= unpacked + min(GIB, min_free):
-        mode, need = "tight", unpacked
+        spare = free - unpacked
+        room, need = Room(mode="tight", spare=spare), unpacked + min(spare, GIB)
     else:
         text = _(
             "Needs %(need)s, free are %(free)s. Make room, or fetch only some parts.",
@@ -48,7 +61,7 @@ def room_for(
         raise Fault("no_space", text)
     _promised[firmware_id] = need
     try:
-        yield mode  # type: ignore[misc]  # one of the two words above
+        yield room
     finally:
         _promised.pop(firmware_id, None)
 

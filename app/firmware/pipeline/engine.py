@@ -11,6 +11,7 @@ import msgspec
 from app.firmware.archive import Member
 from app.firmware.outcomes import Fault
 from app.firmware.pipeline import segments as pieces
+from app.firmware.pipeline.lines import LINES, Share
 from app.firmware.pipeline.receive import Receiver
 from app.firmware.pipeline.segments import Segment
 from app.firmware.pipeline.source import Source
@@ -49,13 +50,26 @@ async def fetch(
     this raises. Damaged ranges are fetched once more; then Fault bad_crc, bad_md5 or bad_archive.
     `check` raises to stop.
     """
+    with LINES.join(plan.options.connections) as share:
+        return await _rounds(plan, source, share, save=save, tell=tell, check=check)
+
+
+async def _rounds(
+    plan: Plan,
+    source: Source,
+    share: Share,
+    *,
+    save: Save,
+    tell: Tell,
+    check: Callable[[], None],
+) -> list[Checked]:
     fd = os.open(plan.part_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     kept = _open_kept(plan.kept_file)
     try:
         todo = plan.members
         good: list[Checked] = []
         for last in (False, True):
-            one = _Round(plan, source, todo, fd, kept)
+            one = _Round(plan, source, todo, fd, kept, share)
             checked = await one.run(save, tell, check)
             good += [each for each in checked if not each.wrong]
             wrong = [each for each in checked if each.wrong]
@@ -77,13 +91,21 @@ async def fetch(
 class _Round:
     """One go at everything that is missing."""
 
-    def __init__(self, plan: Plan, source: Source, todo: list[Member], fd: int, kept: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        source: Source,
+        todo: list[Member],
+        fd: int,
+        kept: int,
+        share: Share,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._moved = asyncio.Event()
         self._fd = fd
         self._kept = kept
-        self.state = State(plan.segments, self._stir)
         options = plan.options
+        self.state = State(plan.segments, self._stir, options)
         missing = sum(not segment.full for segment in plan.segments)
         count = min(options.connections, missing)
         self._receivers = [
@@ -91,6 +113,7 @@ class _Round:
                 self.state,
                 source,
                 options,
+                share,
                 key=plan.key,
                 part_fd=fd,
                 size=plan.size,

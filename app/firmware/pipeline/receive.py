@@ -11,6 +11,7 @@ from app.core.bulk import Stream
 from app.core.errors import Upstream
 from app.firmware.outcomes import Fault
 from app.firmware.pipeline import disk
+from app.firmware.pipeline.lines import Share
 from app.firmware.pipeline.segments import BLOCK, Segment
 from app.firmware.pipeline.source import Source, TokenOver, WholeFile
 from app.firmware.pipeline.state import Options, State
@@ -44,6 +45,7 @@ class Receiver:
         state: State,
         source: Source,
         options: Options,
+        share: Share,
         *,
         key: bytes,
         part_fd: int,
@@ -53,6 +55,7 @@ class Receiver:
         self._state = state
         self._source = source
         self._options = options
+        self._share = share
         self._decrypt = Decrypt(key)
         self._part_fd = part_fd
         self._kept_fd = kept_fd
@@ -78,17 +81,28 @@ class Receiver:
     def _run(self, delay_s: float) -> None:
         try:
             self._state.pause(delay_s)
-            while (segment := self._state.take()) is not None:
+            going_on = True
+            while going_on and self._share.take(self._state.over):
+                self._state.connected(1)
                 try:
-                    going_on = self._fetch(segment)
+                    going_on = self._next()
                 finally:
-                    self._state.give_back(segment)
-                if not going_on:
-                    break
+                    self._state.connected(-1)
+                    self._share.give()
         except BaseException as error:  # the task that waits for us must hear of everything
             self._state.fail(error)
         finally:
             self._state.ended()
+
+    def _next(self) -> bool:
+        """Work on the next segment. False: none is left, or this connection is shed."""
+        segment = self._state.take()
+        if segment is None:
+            return False
+        try:
+            return self._fetch(segment)
+        finally:
+            self._state.give_back(segment)
 
     def _fetch(self, segment: Segment) -> bool:
         """Fetch the rest of one segment. False: this connection is shed."""
@@ -164,6 +178,8 @@ class Receiver:
                 if filled == CHUNK or not left or late:
                     filled = self._hand_over(segment, filled)
                     since = time.monotonic()
+                    if left and not alone and self._share.over:
+                        return  # another download has begun: the rest is taken up again later
                 if left and (self._state.stopping or (self._state.alone and not alone)):
                     raise Upstream("stopped", code="broken")
         finally:

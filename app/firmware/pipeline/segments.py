@@ -1,6 +1,6 @@
 """A file in pieces: which bytes are here, which to fetch next, and the CRC of all of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from zlib_ng import zlib_ng
@@ -36,28 +36,47 @@ class Segment(msgspec.Struct, kw_only=True):
         return self.done == self.length
 
 
-def piece_size(size: int, connections: int) -> int:
-    """64 MiB; less for small files, so that every connection has work until the end."""
-    wanted = size // (4 * max(connections, 1))
-    return max(SMALLEST, min(LARGEST, wanted)) // BLOCK * BLOCK
-
-
 def plan(
-    known: Iterable[Segment], ranges: Iterable[tuple[int, int]], size: int, piece: int
+    known: Iterable[Segment],
+    ranges: Iterable[tuple[int, int]],
+    size: int,
+    connections: int,
+    *,
+    smallest: int = SMALLEST,
+    largest: int = LARGEST,
 ) -> list[Segment]:
-    """`known` and what must be added to cover `ranges` (start, end), in file order."""
+    """`known` and what must be added to cover `ranges` (start, end), in file order.
+
+    New pieces have 64 MiB and become smaller towards the end, so that all connections end at about
+    the same byte and little is left to unpack when the last one comes.
+    """
     kept = sorted(known, key=lambda segment: segment.start)
+    gaps = list(_gaps(kept, _merged(ranges, size), size))
+    left = sum(end - start for start, end in gaps)
     found = list(kept)
-    for start, end in _merged(ranges, size):
+    for start, end in gaps:
+        at = start
+        while at < end:
+            piece = min(largest, max(smallest, left // (2 * max(connections, 1))))
+            stop = min(at + piece // BLOCK * BLOCK, end)
+            found.append(Segment(start=at, length=stop - at))
+            left -= stop - at
+            at = stop
+    return sorted(found, key=lambda segment: segment.start)
+
+
+def _gaps(
+    kept: Sequence[Segment], ranges: Iterable[tuple[int, int]], size: int
+) -> Iterator[tuple[int, int]]:
+    """What of the ranges no segment covers."""
+    for start, end in ranges:
         at = start
         for segment in [*kept, Segment(start=size, length=0)]:
-            while at < min(segment.start, end):
-                stop = min(at + piece, segment.start, end)
-                found.append(Segment(start=at, length=stop - at))
-                at = stop
+            if at < min(segment.start, end):
+                yield at, min(segment.start, end)
+                at = min(segment.start, end)
             if segment.start <= at:
                 at = max(at, segment.end)
-    return sorted(found, key=lambda segment: segment.start)
 
 
 def reach(segments: Sequence[Segment], position: int) -> int:
@@ -73,15 +92,22 @@ def reach(segments: Sequence[Segment], position: int) -> int:
     return at
 
 
-def next_open(segments: Sequence[Segment]) -> Segment | None:
-    """The lowest segment nobody works on, unless it lies too far ahead of the lowest open one."""
+def next_open(
+    segments: Sequence[Segment], behind: int | None = None, ahead: int = AHEAD
+) -> Segment | None:
+    """The lowest segment nobody works on, unless it lies too far ahead.
+
+    Ahead of the lowest open one; where room is short, of `behind`: what is unpacked by now.
+    """
     first: Segment | None = None
     for segment in segments:
         if segment.full:
             continue
         first = first or segment
         if not segment.taken:
-            return segment if segment.start - first.start < AHEAD else None
+            base = first.start if behind is None else min(behind, first.start)
+            near = segment is first or segment.start - base < ahead
+            return segment if near else None
     return None
 
 

@@ -1,6 +1,7 @@
 """Where bytes come from: opens a range of one file and checks that the answer is that range."""
 
 import re
+import threading
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -54,6 +55,7 @@ class Remote:
         self.generation = generation
         self.renew = renew
         self.content_md5 = ""
+        self._lock = threading.Lock()
 
     def open(self, start: int, end: int, size: int) -> Stream:
         """The bytes from `start` up to `end`. TokenOver, WholeFile, Fault; Upstream for the net."""
@@ -68,19 +70,23 @@ class Remote:
         return stream
 
     def _get(self, head: Mapping[str, str]) -> Stream:
+        url = self._url
         try:
-            return bulk.get(
-                self._url, "firmware", head, allow=self._allow, silence_s=self._silence_s
-            )
+            return self._try(url, head)
         except Upstream as error:
-            if not self._url.startswith("https://") or error.code not in ("tls", "unreachable"):
+            if not url.startswith("https://") or error.code not in ("tls", "unreachable"):
                 raise
-            # The byte server has long been open http only; what it sends is checked anyway.
-            self._url = f"http://{self._url.removeprefix('https://')}"
+        # The byte server has long been open http only; what it sends is checked anyway.
+        plain = f"http://{url.removeprefix('https://')}"
+        stream = self._try(plain, head)
+        with self._lock:
+            first, self._url = self._url == url, plain
+        if first:
             self._on_note("https is not answered, going on with http: the bytes are checked")
-            return bulk.get(
-                self._url, "firmware", head, allow=self._allow, silence_s=self._silence_s
-            )
+        return stream
+
+    def _try(self, url: str, head: Mapping[str, str]) -> Stream:
+        return bulk.get(url, "firmware", head, allow=self._allow, silence_s=self._silence_s)
 
     def _check(self, stream: Stream, start: int, end: int, size: int) -> None:
         kind = stream.headers.get("content-type", "")

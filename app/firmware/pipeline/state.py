@@ -23,6 +23,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     backoff: tuple[float, ...] = BACKOFF
     stalls: int = 4
     tight: bool = False
+    ahead: int = pieces.AHEAD  # bytes that may lie packed on the disk
     keep_encrypted: bool = False
 
 
@@ -45,13 +46,21 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 class State:
     """Shared by receivers, follower and the event loop's task. Every access holds `lock`."""
 
-    def __init__(self, segments: Sequence[Segment], on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        on_end: Callable[[], None],
+        options: Options,
+    ) -> None:
         self.lock = threading.Condition()
         self.segments = list(segments)
         self.total = sum(segment.length for segment in segments)
         self.received = 0
         self.alive = 0
+        self.connections = 0  # of the alive, those that hold a line
         self.allowed = 0  # connections that have not been shed
+        self.unpacked = 0 if options.tight else None  # how far, where room is short
+        self._ahead = options.ahead
         self.alone = False  # one connection reads the whole file, the others wait
         self.reconnects = 0
         self.member = ""
@@ -66,7 +75,7 @@ class State:
         """The next segment to fetch; waits while all lie too far ahead. None: nothing left."""
         with self.lock:
             while not self.stopping:
-                found = None if self.alone else pieces.next_open(self.segments)
+                found = None if self.alone else self._near()
                 if found is not None:
                     found.taken = True
                     return found
@@ -74,6 +83,20 @@ class State:
                     return None
                 self.lock.wait(1.0)
             return None
+
+    def _near(self) -> Segment | None:
+        return pieces.next_open(self.segments, self.unpacked, self._ahead)
+
+    def let_go(self, position: int) -> None:
+        """What lies before `position` is unpacked and takes no room any more."""
+        with self.lock:
+            self.unpacked = position
+            self.lock.notify_all()
+
+    def over(self) -> bool:
+        """Whether there is nothing left to take."""
+        with self.lock:
+            return self.stopping or all(s.full or s.taken for s in self.segments)
 
     def give_back(self, segment: Segment) -> None:
         """Nobody works on it any more."""
@@ -144,6 +167,11 @@ class State:
             self.alive += 1
             self.allowed += 1
 
+    def connected(self, count: int) -> None:
+        """So many more connections are held."""
+        with self.lock:
+            self.connections += count
+
     def ended(self) -> None:
         """A receiver has ended."""
         with self.lock:
@@ -188,7 +216,7 @@ class State:
                 done=sum(segment.done for segment in self.segments),
                 total=self.total,
                 rate=(self.received - before) / span if span > 0 and then else 0.0,
-                connections=self.alive,
+                connections=self.connections,
                 reconnects=self.reconnects,
                 member=self.member,
             )

@@ -23,7 +23,7 @@ from app.firmware.pipeline.segments import Segment
 from app.firmware.pipeline.source import Remote
 from app.firmware.pipeline.state import Figures, Options
 from app.firmware.pipeline.unpack import Checked
-from app.firmware.service import landing, records, resolving, wishes
+from app.firmware.service import landing, records, resolving, upkeep, wishes
 from app.firmware.service.figures import BOARD
 from app.firmware.service.records import Part, Version
 from db import clock
@@ -157,24 +157,26 @@ async def _pass(
     members = [member for member in members if member.filename in wanted]
     done = await asyncio.to_thread(landing.finished, version.id, parts)
     todo = [member for member in members if member.filename not in done]
-    connections = await _connections()
+    connections = int(await settings.get("connections"))
     ranges = [(0, size)] if whole else [(m.offset, m.end) for m in todo]
     known = await records.load_segments(version.id)
     lost = await asyncio.to_thread(landing.is_lost, version.id)
     if todo and lost:
         for segment in known:
             segment.done, segment.crc32 = 0, 0
-    segments = pieces.plan(known, ranges, size, pieces.piece_size(size, connections))
+    segments = pieces.plan(known, ranges, size, connections)
     missing = sum(s.length - s.done for s in segments)
     unpacked = sum(member.size for member in todo) or (size if whole else 0)
     folder = landing.open_folder(version.id)
     min_free = int(await settings.get("min_free_mib")) * MIB
+    await upkeep.make_room(missing + unpacked + min_free)
     room = disk.room_for(
         version.id, records.home(), packed=missing, unpacked=unpacked, min_free=min_free
     )
-    with room as mode:
-        tight = mode == "tight"
+    with room as found:
+        tight, ahead = found.mode == "tight", min(pieces.AHEAD, found.spare // 3)
         if tight:
+            segments = pieces.plan(known, ranges, size, connections, largest=_short(ahead))
             _start_over(segments, [(m.offset, m.end) for m in todo])
         elif whole:
             await asyncio.to_thread(landing.reserve, version.id, size)
@@ -189,19 +191,19 @@ async def _pass(
             kept_file=records.kept_file(version.id)
             if await settings.get("keep_encrypted")
             else None,
-            options=Options(connections=connections, tight=tight),
+            options=Options(connections=connections, tight=tight, ahead=ahead),
         )
         teller = _Teller(version, ctx, notes)
+        await records.save_progress(version.id, segments, [])  # the pages show what is to come
         with landing.disk_faults():
             await engine.fetch(plan, source, save=teller.save, tell=teller.tell, check=ctx.check)
     await afailpoint("firmware_fetched")
     return tight
 
 
-async def _connections() -> int:
-    """The share of one download: the number is for the whole instance."""
-    running = await DB.value("SELECT count(*) FROM firmware WHERE state = 'downloading'")
-    return max(1, int(await settings.get("connections")) // max(1, int(running)))
+def _short(ahead: int) -> int:
+    """Pieces of which all that are under way take little of the room there is."""
+    return max(pieces.SMALLEST, min(pieces.LARGEST, ahead // 8)) // pieces.BLOCK * pieces.BLOCK
 
 
 def _start_over(segments: list[Segment], ranges: list[tuple[int, int]]) -> None:

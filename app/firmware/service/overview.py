@@ -10,6 +10,7 @@ from app.core import settings as core
 from app.core.errors import Upstream
 from app.firmware import settings
 from app.firmware.client import Client, Wish, newest
+from app.firmware.outcomes import status_of_code
 from app.firmware.service import records
 from db import clock
 from db.engine import DB
@@ -75,6 +76,18 @@ async def answers(days: int = 30) -> list[tuple[str, int]]:
         (clock.ms() - days * 86_400_000,),
     )
     return [(row["code"], row["n"]) for row in rows]
+
+
+async def answers_per_day(days: int = 30) -> list[dict[str, Any]]:
+    """The same a day: `day`, `status` (the query log's words), `n`."""
+    rows = await DB.all(
+        "SELECT date(finishedAt / 1000, 'unixepoch') AS day, coalesce(errorCode, 'ok') AS code,"
+        " count(*) AS n FROM queueJobs"
+        " WHERE type IN ('firmware.check', 'firmware.resolve', 'firmware.fetch')"
+        " AND finishedAt > ? GROUP BY 1, 2 ORDER BY 1",
+        (clock.ms() - days * 86_400_000,),
+    )
+    return [{"day": r["day"], "status": status_of_code(r["code"]), "n": r["n"]} for r in rows]
 
 
 async def keys_changed() -> bool:

@@ -9,6 +9,7 @@ from app.core.errors import Conflict
 from app.core.i18n import _
 from app.firmware import settings
 from app.firmware.payloads import Cleanup, Fetch
+from app.firmware.pipeline.disk import free_bytes
 from app.firmware.service import devices, queries, records, wishes
 from app.firmware.service.holders import HOLDERS
 from app.firmware.service.records import ACTIVE, Version
@@ -72,6 +73,14 @@ async def retain() -> int:
     while await asyncio.to_thread(used_bytes) > most:
         if not await _make_room():
             break
+        count += 1
+    return count
+
+
+async def make_room(need: int) -> int:
+    """Evict in the same order until `need` bytes are free, as far as that goes; how many went."""
+    count = 0
+    while await asyncio.to_thread(free_bytes, records.home()) < need and await _make_room():
         count += 1
     return count
 

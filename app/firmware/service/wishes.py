@@ -151,6 +151,16 @@ async def list_own(user_id: str, limit: int = 20) -> list[Wish]:
     return msgspec.convert(rows, list[Wish])
 
 
+async def asking(user_id: str) -> list[Wish]:
+    """A person's requests of which Samsung has not said yet what they are."""
+    rows = await DB.all(
+        "SELECT * FROM firmware_requests WHERE user_id = ? AND firmware_id IS NULL"
+        " AND status = 'queued' ORDER BY id DESC LIMIT 10",
+        (user_id,),
+    )
+    return msgspec.convert(rows, list[Wish])
+
+
 async def wanted_parts(version: Version) -> list[Part]:
     """The union of what the open requests want."""
     parts = await records.list_parts(version.id)

@@ -11,6 +11,7 @@ from app.core.errors import Conflict
 from app.core.i18n import _
 from app.core.lag import LAG
 from app.core.live import Viewer
+from db import clock
 from db.connection import Row
 from db.engine import DB
 from jobs.turn import LANES
@@ -20,6 +21,7 @@ _WORKERS = """
 SELECT w.*, (SELECT count(*) FROM queueJobs j WHERE j.state='running' AND j.lockedBy=w.id) AS jobs
 FROM queue_workers w ORDER BY w.startedAt
 """
+_DRAINING = "UPDATE queue_workers SET drainingAt=?2 WHERE id=?1"
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -66,7 +68,7 @@ async def rest_worker(worker: Worker, viewer: Viewer, on: bool, *, ip: str = "")
     if worker.draining:
         raise Conflict(_("The server is shutting down."))
     async with DB.tx():
-        await worker.rest(on)
+        await rest(worker, on)
         await audit.record(
             "worker.drained" if on else "worker.resumed",
             actor_id=viewer.id,
@@ -74,6 +76,13 @@ async def rest_worker(worker: Worker, viewer: Viewer, on: bool, *, ip: str = "")
             object_type="worker",
             object_id=worker.id,
         )
+
+
+async def rest(worker: Worker, on: bool) -> None:
+    """Take nothing new, or again. A turn under way is over once this one's write is done."""
+    worker.resting = on
+    await DB.execute(_DRAINING, (worker.id, clock.ms() if on else None))
+    worker.poke()
 
 
 def size_of(suffix: str = "") -> int:

@@ -59,7 +59,9 @@ class TicketPages(Controller):
             request,
             "tickets/pass.html",
             ticket=_with_code(request, ticket) if ticket else None,
+            follow=True,
             portal_url=await library.portal_url(),
+            versions=await library.list_versions(user_id, limit=NEWEST),
         )
 
     @get("/list", name="ticket_versions")

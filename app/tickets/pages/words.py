@@ -5,9 +5,9 @@ from urllib.parse import urlencode
 
 from app.core.i18n import _
 from app.tickets.outcomes import Outcome
+from app.tickets.paper.validate import Check
 from app.tickets.service.library import AttemptRow
 from app.tickets.service.wording import wording
-from app.tickets.validate import Check
 from app.web.auth import WebRequest
 
 

@@ -4,14 +4,14 @@ from datetime import timedelta
 
 import msgspec
 
-from app.core.secret import SecretStr
-from app.core.settings import get as setting
-from app.tickets import drivers, profiles, settings, validate
-from app.tickets.canonical import base_version
-from app.tickets.driver import Credential, FetchResult
-from app.tickets.outcomes import Fault, Outcome
+from app.tickets import profiles, settings
+from app.tickets.client import drivers
+from app.tickets.client.driver import FetchResult
+from app.tickets.outcomes import REFUSALS, Fault, Outcome
+from app.tickets.paper import validate
+from app.tickets.paper.canonical import base_version
 from app.tickets.payloads import CheckBase, FanOut
-from app.tickets.service import notices, records, rounds, runs, visits
+from app.tickets.service import base_login, notices, records, rounds, runs, visits
 from app.tickets.service.records import Attempt, Run
 from app.tickets.service.rounds import BERLIN
 from db import clock
@@ -49,7 +49,7 @@ async def get_state() -> BaseState:
 
 async def has_login() -> bool:
     """Whether an admin gave a base login; without one the calendar alone decides."""
-    return await _login() is not None
+    return await base_login.find() is not None
 
 
 async def order_check() -> Enqueued:
@@ -65,12 +65,17 @@ async def order_fan_out(reason: str = "admin") -> Enqueued:
 async def check_base(ctx: Attempt, *, asked: bool) -> None:
     """Fetch the base ticket; where it changed, note it and queue the fan-out in one transaction.
 
-    Where nobody `asked` it is done when it is due. Raises what a run raises.
+    Where nobody `asked` it is done when it is due and the login was not refused. Raises what a run
+    raises.
     """
-    login, state = await _login(), await get_state()
+    login, state = await base_login.find(), await get_state()
     if login is None or not (asked or ctx.attempt > 1 or await is_due(state)):
         async with DB.tx() as tx:
             await ctx.complete(tx, {"outcome": "not_needed"})
+        return
+    if not (asked and ctx.attempt == 1) and await base_login.is_held():
+        async with DB.tx() as tx:
+            await ctx.complete(tx, {"outcome": Outcome.CREDENTIAL_BLOCKED.value})
         return
     run = Run(
         user_id="",
@@ -163,7 +168,14 @@ async def _record_failure(run: Run, state: BaseState, fault: Fault, ctx: Attempt
             " failure_streak = failure_streak + 1",
             (clock.text(), fault.outcome.value),
         )
-        if state.failure_streak + 1 == ALARM_AFTER:
+        if fault.outcome in REFUSALS:
+            await notices.alert(
+                "base_refused",
+                notices.BASE_REFUSED,
+                link="/admin/tickets/settings",
+                dedupe=run.job_id,
+            )
+        elif state.failure_streak + 1 == ALARM_AFTER:
             await notices.alert(
                 "base",
                 notices.BASE_FAILS,
@@ -171,13 +183,6 @@ async def _record_failure(run: Run, state: BaseState, fault: Fault, ctx: Attempt
                 params={"outcome": fault.outcome.value},
             )
     await records.record_fault(run, 0, fault, ctx)
-
-
-async def _login() -> Credential | None:
-    number, password = await setting("tickets.base_number"), await setting("tickets.base_password")
-    if not number or not password or not isinstance(password, SecretStr):
-        return None
-    return Credential(number, password)
 
 
 async def is_due(state: BaseState) -> bool:

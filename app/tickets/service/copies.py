@@ -13,7 +13,9 @@ from app.core.errors import Invalid, NotFound, Upstream
 from app.core.files import inside, read_bytes, write_whole
 from app.core.i18n import _
 from app.core.ring import VaultError
-from app.tickets import document, settings, webdav
+from app.tickets import settings
+from app.tickets.client import webdav
+from app.tickets.paper import document
 from app.tickets.service.records import Attempt
 from db.engine import DB
 from db.keys import uuid7

@@ -6,6 +6,7 @@ Files first, named by their content; then one transaction. A second run finds ev
 import asyncio
 import json
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +15,13 @@ import msgspec
 from app.core import paths
 from app.core.errors import Invalid, NotFound
 from app.core.files import read_bytes
-from app.tickets import document, origin, profiles
-from app.tickets.canonical import canonical
-from app.tickets.page import Page
+from app.tickets import origin, profiles
+from app.tickets.paper import document
+from app.tickets.paper.canonical import canonical
+from app.tickets.paper.page import Page
+from app.tickets.paper.validate import Rules, Status, Validation, validate
 from app.tickets.service import visits
 from app.tickets.service.importing_accounts import Accounts
-from app.tickets.validate import Rules, Status, Validation, validate
 from db import clock
 from db.engine import DB
 
@@ -79,22 +81,18 @@ async def import_origin(
     report.skipped += [f"user {row['id']}: deleted" for row in rows["users"] if row not in kept]
     wanted = {str(row["id"]) for row in kept}
     tickets = [row for row in rows["tickets"] if str(row["user_id"]) in wanted]
-    read = [] if dry_run else await _read_all(tickets, downloads, database.parent, report)
-    try:
+    read = await _read_all(tickets, downloads, database.parent, report, keep=not dry_run)
+    with suppress(_Abandoned):
         async with DB.tx():
             ids = await accounts.people(kept)
             await accounts.invites(rows["invite_tokens"], ids)
             await accounts.logins(rows["user_credentials"], ids)
             await accounts.devices(rows["device_profiles"], ids)
             await _write_tickets(read, ids, report)
-            if dry_run:
-                report.made["tickets"] = len(tickets)
             await _write_history(rows["download_history"], ids, report)
             await _write_base(rows["base_ticket_state"])
             if dry_run:
                 raise _Abandoned
-    except _Abandoned:
-        pass
     return report
 
 
@@ -107,21 +105,21 @@ async def import_folder(folder: Path, login: str, *, dry_run: bool = False) -> R
         raise Invalid(user=f"no account {login}")
     report = Report()
     files = await asyncio.to_thread(lambda: sorted(folder.glob("ticket-*.html")))
-    if dry_run:
-        report.made["tickets"] = len(files)
-        return report
     rules = await _rules()
     read: list[Read] = []
     for file in files:
         at = origin.moment_of(file)
-        read += await _read_one(str(user_id), file, at, at, rules, report)
-    async with DB.tx():
-        await _write_tickets(_newest(read), {str(user_id): str(user_id)}, report)
+        read += await _read_one(str(user_id), file, at, at, rules, report, keep=not dry_run)
+    with suppress(_Abandoned):
+        async with DB.tx():
+            await _write_tickets(_newest(read), {str(user_id): str(user_id)}, report)
+            if dry_run:
+                raise _Abandoned
     return report
 
 
 async def _read_all(
-    rows: list[dict[str, Any]], downloads: Path | None, home: Path, report: Report
+    rows: list[dict[str, Any]], downloads: Path | None, home: Path, report: Report, *, keep: bool
 ) -> list[Read]:
     rules = await _rules()
     read: list[Read] = []
@@ -132,13 +130,22 @@ async def _read_all(
         if file is None:
             report.skipped.append(f"ticket {row['id']}: file missing")
             continue
-        read += await _read_one(user_id, file, at, first, rules, report)
+        read += await _read_one(user_id, file, at, first, rules, report, keep=keep)
     return _newest(read)
 
 
 async def _read_one(
-    user_id: str, file: Path, at: str, first_at: str, rules: Rules, report: Report
+    user_id: str,
+    file: Path,
+    at: str,
+    first_at: str,
+    rules: Rules,
+    report: Report,
+    *,
+    keep: bool,
 ) -> list[Read]:
+    """The file as a row to be, its document stored with `keep`; empty if it cannot be read."""
+
     def work() -> Read:
         raw = read_bytes(file, FILE_LIMIT)
         headers = {"content-type": "text/html"}
@@ -147,7 +154,10 @@ async def _read_one(
         digest = document.content_hash(raw)
         rejected = found.status is Status.REJECTED
         code = found.code.png if found.code else b""
-        path = document.store(paths.data_dir(), user_id, raw, document.make_view(page, {}), code)
+        path = ""
+        if keep:
+            view = document.make_view(page, {})
+            path = document.store(paths.data_dir(), user_id, raw, view, code)
         return Read(
             user_id=user_id,
             version=f"rejected:{digest}" if rejected else canonical(page).version,

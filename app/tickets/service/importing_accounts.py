@@ -1,5 +1,6 @@
 """The part of the import that is about people: accounts, invites, logins, devices."""
 
+import asyncio
 import hashlib
 import json
 from collections import Counter
@@ -133,6 +134,23 @@ class Accounts:
                 return f"{login}-{n}"
         return None
 
+    async def _password_hash(self, login: str, stored: str) -> str | None:
+        """A hash people can sign in with once; none of an account whose password everybody knows.
+
+        How it is made is the origin's business (bcryptjs); whether it opens is the accounts'.
+        """
+        if not stored:
+            return None
+        if not origin.HASH.fullmatch(stored):
+            self.skipped.append(f"password of {login}: of an unknown kind, so it must be set anew")
+            return None
+        if login == DEFAULT_ADMIN and await asyncio.to_thread(origin.is_default, stored):
+            self.skipped.append(
+                f"password of {login}: the one everybody knows; it must be set anew"
+            )
+            return None
+        return stored
+
     async def _insert(self, key: str, login: str, row: dict[str, Any]) -> None:
         folder = row.get("output_dir")
         if folder and str(folder).startswith("/"):
@@ -145,7 +163,7 @@ class Accounts:
         taken = "SELECT 1 FROM users WHERE email = ? AND deleted_at IS NULL"
         if email and await DB.value(taken, (email,)):
             email = None
-        known = row.get("password_hash") if login != DEFAULT_ADMIN else None
+        known = await self._password_hash(login, str(row.get("password_hash") or ""))
         await DB.execute(
             "INSERT INTO users (id, login, email, password_hash, role, flags, locale, is_active,"
             " device_profile, output_dir, auto_download_enabled, created_at, deleted_at)"

@@ -13,11 +13,12 @@ from app.core import paths
 from app.core.errors import NotFound
 from app.core.files import inside, read_bytes
 from app.core.i18n import _
-from app.tickets import document, settings
+from app.tickets import settings
 from app.tickets.outcomes import Outcome
+from app.tickets.paper import document
+from app.tickets.paper.validate import Check
 from app.tickets.payloads import Download, VerifyLogin
 from app.tickets.service.wording import wording
-from app.tickets.validate import Check
 from db import clock
 from db.engine import DB
 

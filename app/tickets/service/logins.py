@@ -13,7 +13,7 @@ from app.core import vault
 from app.core.errors import Invalid
 from app.core.i18n import _
 from app.core.ring import VaultError
-from app.tickets.driver import Credential
+from app.tickets.client.driver import Credential
 from app.tickets.outcomes import Fault, Outcome
 from db import clock
 from db.engine import DB

@@ -11,10 +11,12 @@ from app.core import settings as core
 from app.core.errors import Conflict, Invalid
 from app.core.files import inside, read_bytes
 from app.core.i18n import _
-from app.tickets import chromium, document, probe, settings
-from app.tickets.canonical import Ignore, steady
+from app.tickets import settings
+from app.tickets.client import chromium, probe
 from app.tickets.outcomes import Fault
-from app.tickets.page import Page
+from app.tickets.paper import document
+from app.tickets.paper.canonical import Ignore, steady
+from app.tickets.paper.page import Page
 from app.tickets.service import visits
 from app.tickets.service.wording import wording
 from db.engine import DB

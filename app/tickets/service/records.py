@@ -7,6 +7,7 @@ import asyncio
 import json
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, NoReturn, Protocol
 
 import msgspec
@@ -15,16 +16,16 @@ from app.core import paths
 from app.core import settings as core
 from app.core.errors import Conflict
 from app.core.files import inside
-from app.tickets import document
-from app.tickets.driver import FetchResult
+from app.tickets.client.driver import FetchResult
 from app.tickets.outcomes import AGAIN, Again, Fault, Outcome
+from app.tickets.paper import document
+from app.tickets.paper.validate import Status, Validation
 from app.tickets.payloads import PushCopy
 from app.tickets.service import logins, notices, pace
 from app.tickets.service.wording import wording
-from app.tickets.validate import Status, Validation
 from db import clock
 from db.engine import DB
-from db.failpoints import afailpoint
+from db.failpoints import afailpoint, failpoint
 from jobs.enqueue import enqueue
 from jobs.log import JobLog
 from jobs.outcome import Fail
@@ -113,7 +114,7 @@ async def record(run: Run, revision: int, kept: Kept, ctx: Attempt) -> None:
             await switch_off(kept.result.slow_patterns)
         await _announce(person, ticket_id, outcome)
         if replaced:
-            tx.after_commit(lambda: document.remove(paths.data_dir(), replaced))
+            tx.after_commit(partial(_take_away, replaced))
         if rejected:
             await _prune_quarantine(run.user_id, tx)
         else:
@@ -369,4 +370,10 @@ async def _prune_quarantine(user_id: str, tx: Any) -> None:
         (user_id, QUARANTINE),
     )
     for row in old:
-        tx.after_commit(lambda path=row["file_path"]: document.remove(paths.data_dir(), path))
+        tx.after_commit(partial(_take_away, row["file_path"]))
+
+
+def _take_away(file_path: str) -> None:
+    """After the commit that named another file. Who dies here is tidied up after at the start."""
+    failpoint("ticket_replaced")
+    document.remove(paths.data_dir(), file_path)

@@ -13,7 +13,8 @@ import msgspec
 from app.core import audit, paths
 from app.core.errors import NotFound
 from app.core.files import inside, read_bytes
-from app.tickets import document, settings
+from app.tickets import settings
+from app.tickets.paper import document
 from app.tickets.service.library import own_row
 from app.tickets.service.records import Attempt
 from db import clock
@@ -135,21 +136,48 @@ async def prune_history() -> int:
             return gone
 
 
-async def remove_orphans() -> int:
-    """Folders that no row names and that are older than an hour: a run that died left them."""
+async def clear_left_over() -> None:
+    """At start: what a life that ended between a commit and its clean-up did not take away."""
+    await remove_orphans(older_s=0)
+
+
+async def remove_orphans(older_s: float = ORPHAN_AFTER_S) -> int:
+    """Folders that no row names and no run is about to name: a run that died left them.
+
+    The folders are listed before the rows are read, so whatever was made for a row has it by then,
+    or its run still goes; runs of another worker are left to themselves.
+    """
+    home = paths.data_dir() / document.FOLDER
+    there = await asyncio.to_thread(_listed, home)
+    if not there:
+        return 0
+    runs = "SELECT ownerUserId FROM queueJobs WHERE type = 'tickets.download' AND state = 'running'"
+    busy = {row["ownerUserId"] for row in await DB.all(runs)}
     rows = await DB.all("SELECT DISTINCT file_path FROM tickets")
     kept = {row["file_path"].rpartition("/")[0] for row in rows}
-    return await asyncio.to_thread(_sweep, paths.data_dir(), kept)
+    limit = time.time() - older_s  # the files' own clock
+    gone = [
+        folder
+        for folder, changed in there.items()
+        if f"{document.FOLDER}/{folder.parent.name}/{folder.name}" not in kept
+        and folder.parent.name not in busy
+        and changed <= limit
+    ]
+
+    def clear() -> None:
+        for folder in gone:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    await asyncio.to_thread(clear)
+    return len(gone)
 
 
-def _sweep(data_dir: Path, kept: set[str]) -> int:
-    home = data_dir / document.FOLDER
-    limit = time.time() - ORPHAN_AFTER_S  # the files' own clock
-    gone = 0
-    for person in list(home.iterdir()) if home.is_dir() else []:
-        for folder in list(person.iterdir()) if person.is_dir() else []:
-            named = f"{document.FOLDER}/{person.name}/{folder.name}" in kept
-            if not named and folder.stat().st_mtime < limit:
-                shutil.rmtree(folder, ignore_errors=True)
-                gone += 1
-    return gone
+def _listed(home: Path) -> dict[Path, float]:
+    """Every person's folders and when each was last changed."""
+    found: dict[Path, float] = {}
+    for person in home.iterdir() if home.is_dir() else ():
+        for folder in person.iterdir() if person.is_dir() else ():
+            with suppress(OSError):  # another worker may be about to take it away
+                if folder.is_dir():
+                    found[folder] = folder.stat().st_mtime
+    return found

@@ -14,14 +14,15 @@ import msgspec
 from app.core import paths
 from app.core.errors import Conflict
 from app.core.i18n import _
-from app.tickets import document, profiles
-from app.tickets.driver import FetchResult, Policy
+from app.tickets import profiles
+from app.tickets.client.driver import FetchResult, Policy
 from app.tickets.outcomes import AGAIN, Again, Fault, Outcome
+from app.tickets.paper import document
+from app.tickets.paper.validate import Rules, validate, with_owner
 from app.tickets.payloads import PORTAL, Download
 from app.tickets.service import logins, pace, records, visits
 from app.tickets.service.records import Attempt, Kept, Person, Run
 from app.tickets.service.wording import wording
-from app.tickets.validate import Rules, validate, with_owner
 from db import clock
 from db.engine import DB
 from db.failpoints import afailpoint

@@ -9,9 +9,9 @@ import msgspec
 from app.core import paths
 from app.core.errors import NotFound
 from app.core.files import inside, read_bytes
-from app.tickets import document
-from app.tickets.canonical import steady
-from app.tickets.page import Page
+from app.tickets.paper import document
+from app.tickets.paper.canonical import steady
+from app.tickets.paper.page import Page
 from app.tickets.service.library import COLUMNS, FILE_LIMIT, TicketRow, own_row, ticket_row, today
 from db.engine import DB
 

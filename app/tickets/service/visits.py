@@ -8,8 +8,9 @@ from app.core import vault
 from app.core.errors import NotFound
 from app.core.ring import VaultError
 from app.core.secret import SecretStr
-from app.tickets import drivers, profiles, settings, words
-from app.tickets.driver import BeforePost, Credential, FetchResult, Policy, Progress
+from app.tickets import profiles, settings, words
+from app.tickets.client import drivers
+from app.tickets.client.driver import BeforePost, Credential, FetchResult, Policy, Progress
 from app.tickets.profiles import Profile
 from app.tickets.service.records import Person
 from db.engine import DB

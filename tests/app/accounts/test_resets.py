@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from litestar import Litestar
 
-from app.accounts.service import resets, sessions, users
+from app.accounts.service import resets, sessions, tokens, users
 from app.accounts.service.passwords import Hasher
 from app.accounts.service.resets import ResetOver
 from app.accounts.service.sessions import Caller
@@ -97,6 +97,19 @@ async def test_guessing_links_is_counted_and_a_good_one_is_not(admin: str, hashe
     guesses = [await redeemed("x" * 43, hasher) for _ in range(11)]
     assert guesses[:10] == [NotFound] * 10
     assert guesses[10] is not NotFound
+
+
+async def test_a_reset_ends_what_the_old_password_made(admin: str, hasher: Hasher) -> None:
+    """Who knew it may have left a token behind to come back by."""
+    bea = (await invited(admin, "bea", hasher)).user_id
+    jobs = ["jobs:read"]
+    hers = await tokens.create_token(bea, name="x", scopes=jobs, possible=jobs)
+    other = await tokens.create_token(admin, name="x", scopes=jobs, possible=jobs)
+    link = await resets.make_link(admin, bea)
+    assert await redeemed(link.secret, hasher) == bea
+    assert await tokens.read_token(hers.text, "192.0.2.7") is None
+    assert await tokens.read_token(other.text, "192.0.2.7") is not None
+    assert await DB.value("SELECT count(*) FROM audit_log WHERE action = 'token.all_revoked'") == 1
 
 
 async def test_who_runs_the_server_sets_a_password_and_it_is_audited(

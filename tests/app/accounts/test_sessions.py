@@ -1,6 +1,7 @@
 """Sessions: how they begin, are renewed, and end."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from app.accounts.service import sessions, users
 from app.accounts.service.passwords import Hasher
 from app.accounts.service.sessions import Caller
 from app.core import settings
-from app.core.errors import NotFound
+from app.core.errors import Conflict, NotFound
 from db.clock import FakeClock
 from db.engine import DB
 from tests.app.accounts.people import invited
@@ -210,6 +211,22 @@ async def test_domains_are_what_is_switched_on_less_what_one_may_not(
     assert await may(person.token) == ("firmware", "projects")
 
 
+async def test_domains_switched_on_from_outside_hold_against_the_table(
+    admin: str, data_dir: Path, hasher: Hasher
+) -> None:
+    person = await invited(admin, "bea", hasher)
+    await settings.put("domains.enabled", ("firmware", "projects"), admin)
+    settings.use(settings.load({"data_dir": data_dir}, {"HOLDFAST_DOMAINS_ENABLED": "tickets"}))
+    try:
+        visit = await sessions.read_session(person.token)
+        assert visit is not None
+        assert visit.domains == ("tickets",)
+        with pytest.raises(Conflict):
+            await settings.put("domains.enabled", ("firmware",), admin)
+    finally:
+        settings.use(None)
+
+
 async def test_what_is_over_is_swept(admin: str, caller: Caller, clock: FakeClock) -> None:
     await sessions.start_session(admin, caller)
     await sessions.start_session(admin, caller, remember=True)
@@ -238,6 +255,17 @@ async def test_a_visit_asks_the_database_one_thing_and_writes_nothing(
     clock.advance(60)
     assert await sessions.read_session(token) is not None
     assert asked == [sessions._READ]
+    given = {"hash": "x", "now": "y"}
+    plan = [
+        str(row["detail"])
+        for row in await DB.all(f"EXPLAIN QUERY PLAN {sessions._READ}", given)
+        if str(row["detail"]).startswith(("SEARCH", "SCAN"))
+    ]
+    assert plan
+    assert not [step for step in plan if step.startswith("SCAN")], "every table by an index"
+    # The control: a look without an index is told as one.
+    slow = await DB.all("EXPLAIN QUERY PLAN SELECT 1 FROM sessions WHERE userAgent = 'x'")
+    assert str(slow[0]["detail"]).startswith("SCAN")
 
 
 async def test_half_a_sign_in_lasts_ten_minutes_however_busy(

@@ -9,9 +9,12 @@ from pathlib import Path
 
 from app.core import settings
 from app.demo.fus.serve import profile
+from app.firmware.service import wishes
 from db.engine import DB
 from tests.app.firmware import site
 from tests.app.house import running
+
+PATIENCE_S = 600
 
 
 async def main(database: Path, url: str) -> None:
@@ -26,7 +29,19 @@ async def main(database: Path, url: str) -> None:
         if not await DB.value("SELECT 1 FROM firmware_requests"):
             await site.order(user, version)
         await site.hurry()
-        await site.fetched(version)
+        await home(user, version)
+
+
+async def home(user: str, version: str) -> None:
+    """Wait for the end; a download that crashed three times is tried again, as a person would."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (state := await site.state_of(version)) != "ready":
+            row = await DB.one("SELECT id, error_code FROM firmware WHERE state = 'failed'")
+            if row and row["error_code"] != "poison":
+                raise RuntimeError(f"{state}: {row['error_code']}")
+            if row:
+                await wishes.resume(user, row["id"])
+            await asyncio.sleep(0.02)
 
 
 if __name__ == "__main__":

@@ -66,11 +66,14 @@ async def fetched(version: str, state: str = "ready", seconds: float = 30) -> di
 
 
 async def rested() -> None:
-    """Wait until the round of upkeep that every start asks for is over."""
-    live = "SELECT count(*) FROM queueJobs WHERE type = 'firmware.cleanup' AND finishedAt IS NULL"
+    """Wait until the round of upkeep that every start asks for has been, and none goes on."""
+    rounds = (
+        "SELECT count(*) > 0 AND count(*) = count(finishedAt) FROM queueJobs"
+        " WHERE type = 'firmware.cleanup'"
+    )
 
     async def over() -> bool:
-        return not await DB.value(live)
+        return bool(await DB.value(rounds))
 
     await until(over)
 

@@ -113,8 +113,8 @@ def test_regions_have_countries_and_neighbours() -> None:
 def test_pieces_cover_what_is_wanted_exactly(blocks: int, wanted: list[tuple[int, int]]) -> None:
     size = blocks * 16
     ranges = [(start, min(start + length, size)) for start, length in wanted if start < size]
-    first = segments.plan([], ranges, size, 160)
-    both = segments.plan(first, [(0, size)], size, 160)
+    first = segments.plan([], ranges, size, 6, smallest=160)
+    both = segments.plan(first, [(0, size)], size, 6, smallest=160)
     for found in (first, both):
         for one, other in pairwise(found):
             assert one.end <= other.start

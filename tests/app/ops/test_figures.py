@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 from app.accounts.service import tokens
 from app.core import paths
 from app.ops.service import watch
+from app.ops.service.workers import rest
 from db import clock as time
 from db.engine import DB
 from jobs import lease, rates
@@ -124,7 +125,7 @@ async def test_admins_hear_once_of_a_backlog_and_see_it(office: Office) -> None:
     """A job that could start and does not: the worker rests, so nothing takes it."""
     house, people = office
     worker = house.app.litestar.state.worker
-    await worker.rest(True)
+    await rest(worker, True)
     job_id = (await enqueue(Scripted(name="stuck"))).id
     await watch.look()
     assert await notices("queue.backlog") == [], "the control: a moment is no backlog"
@@ -142,7 +143,7 @@ async def test_admins_hear_once_of_a_backlog_and_see_it(office: Office) -> None:
     assert (await watch.pulse()).oldest_ready_ms == 0, "what is paused on purpose is no backlog"
     await people.admin.post("/admin/queue/resume")
     tell("stuck", None)
-    await worker.rest(False)
+    await rest(worker, False)
     await wait(job_id)
 
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from app.ops.service.workers import rest
 from db import clock as time
 from db.engine import DB
 from jobs import enqueue as queue
@@ -42,7 +43,7 @@ async def one_of_each(house: House) -> dict[str, str]:
     for name in ("cancelling", "stalled"):
         await until(await ask(name), lambda row: row.state == "running")
     # The worker takes no more from here on, so that one which could start stays where it is.
-    await house.app.litestar.state.worker.rest(True)
+    await rest(house.app.litestar.state.worker, True)
     await ask("ready")
     await queue.cancel(id=made["cancelling"])
     await DB.execute(

@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, Request, expect
@@ -10,6 +12,7 @@ from playwright.async_api import Page, Request, expect
 from app.core import paths
 from db.engine import DB
 from jobs import logfile
+from jobs.context import Context
 from jobs.enqueue import enqueue
 from jobs.stats import get, wait
 from tests.app.ops.conftest import Desk
@@ -23,6 +26,11 @@ async def running(name: str, label: str, **more: object) -> str:
     job_id = (await enqueue(Scripted(name=name), label=label, **more)).id  # type: ignore[arg-type]
     await until(job_id, lambda row: row.state == "running")
     return job_id
+
+
+def advance(done: int, ctx: Context) -> Any:
+    """A step that says how far it is."""
+    return ctx.progress(done, message=f"{done} of 100 MB")
 
 
 async def live(page: Page) -> None:
@@ -41,7 +49,7 @@ async def test_progress_moves_in_the_list_and_on_the_page(desk: Desk) -> None:
             await tab.evaluate("window.sameDocument = true")
         bar = rows.locator(f"#job-{job_id} progress")
         for done in (25, 80):
-            tell("moves", lambda ctx, done=done: ctx.progress(done, message=f"{done} of 100 MB"))
+            tell("moves", partial(advance, done))
             await expect(bar).to_have_attribute("value", str(done))
             await expect(rows.locator(f"#job-{job_id}")).to_contain_text(f"{done} of 100 MB")
             await expect(page.locator("progress.thick")).to_have_attribute("value", str(done))

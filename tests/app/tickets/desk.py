@@ -50,15 +50,25 @@ class Desk:
         await self.idle()
         return await self.last(user_id)
 
-    async def idle(self) -> None:
+    async def idle(self, patience_s: float = PATIENCE_S) -> None:
         """Until no job of the tickets is due or running."""
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(patience_s):
             while await DB.value(  # noqa: ASYNC110 - a wait from outside the queue
                 "SELECT 1 FROM queueJobs WHERE type LIKE 'tickets.%' AND (state = 'running'"
                 " OR (state = 'queued' AND runAt <= ?))",
                 (clock.ms(),),
             ):
                 await anyio.sleep(0.01)
+
+    async def looked(self) -> None:
+        """Until the worker has looked for work once more and begun what it may."""
+        worker = self.house.app.litestar.state.worker
+        for _ in range(2):  # the look under way may have begun before what was asked
+            turns = worker.turns
+            worker.poke()
+            with anyio.fail_after(PATIENCE_S):
+                while worker.turns == turns:  # noqa: ASYNC110 - a wait from outside the queue
+                    await anyio.sleep(0.005)
 
     async def last(self, user_id: str) -> dict[str, Any]:
         """The newest history line of somebody."""

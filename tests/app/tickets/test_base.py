@@ -94,6 +94,38 @@ async def test_three_failures_in_a_row_are_told_to_the_admins_once(desk: Desk) -
     assert await desk.notices(admin) == ["tickets.base"]
 
 
+@pytest.mark.feature("T-19")
+async def test_a_refused_base_login_is_not_tried_again_by_itself(desk: Desk) -> None:
+    admin = await desk.admin()
+    await base_login()
+    await settings.put("tickets.base_password", "wrong", None, actor_kind="system")
+    for _ in range(3):
+        await enqueue(CheckBase())
+        await desk.idle()
+        await DB.execute("UPDATE base_ticket_state SET last_checked_at = NULL")  # due again
+    assert desk.posts() == 1
+    assert await desk.notices(admin) == ["tickets.base_refused"]
+    await base_login()
+    await enqueue(CheckBase())
+    await desk.idle()
+    assert desk.posts() == 2
+    assert (await base.get_state()).last_outcome == "new"
+
+
+@pytest.mark.feature("T-19")
+async def test_the_base_password_goes_out_twice_in_six_hours_at_most(desk: Desk) -> None:
+    await base_login()
+    desk.portal.scenario("acs_500")
+    await enqueue(CheckBase())
+    for _ in range(4):
+        await desk.idle()
+        await DB.execute("UPDATE queueJobs SET runAt = 0 WHERE state = 'queued'")
+    assert desk.posts() == 2
+    desk.portal.scenario("ok")
+    await look(desk)  # an admin who asks is heard
+    assert (await base.get_state()).last_outcome == "new"
+
+
 async def test_without_a_base_login_nothing_is_asked_of_the_portal(desk: Desk) -> None:
     await enqueue(CheckBase())
     await desk.idle()

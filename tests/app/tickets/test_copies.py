@@ -12,7 +12,7 @@ import uvicorn
 from app.core import settings
 from app.core.errors import Invalid, Upstream
 from app.core.secret import SecretStr
-from app.tickets import webdav
+from app.tickets.client import webdav
 from app.tickets.service import copies
 from db.engine import DB
 from tests.app.tickets.desk import Desk

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import bcrypt
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -18,6 +19,8 @@ from tests.app.tickets.desk import Desk
 pytestmark = pytest.mark.anyio
 
 KEY = "a short key"
+SLOW = f"$2b$31${'x' * 53}"  # would keep a processor busy for days
+PASSWORD = "Königsplatz, " + "nine green lanterns " * 5  # more bytes than bcrypt looks at
 ORIGIN = """
 CREATE TABLE users (id TEXT PRIMARY KEY, login TEXT, email TEXT, password_hash TEXT, role TEXT,
   flags TEXT, device_profile TEXT, output_dir TEXT, locale TEXT, is_active INTEGER,
@@ -42,6 +45,11 @@ def encrypted(password: str) -> str:
     nonce = os.urandom(16)
     box = AESGCM(KEY.ljust(32, "0").encode()).encrypt(nonce, password.encode(), None)
     return f"{nonce.hex()}:{box[-16:].hex()}:{box[:-16].hex()}"
+
+
+def hashed(password: str) -> str:
+    """As bcryptjs does it, but cheaper."""
+    return bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode()
 
 
 def fill(path: Path, rows: dict[str, list[tuple[Any, ...]]]) -> Path:
@@ -75,13 +83,13 @@ async def test_everything_comes_over_once(desk: Desk, tmp_path: Path) -> None:
         tmp_path / "app.db",
         {
             "users": [
-                ("u1", "jana@example.org", "jana@example.org", "$2b$10$x", "user", "no json", "p1",
+                ("u1", "jana@example.org", "jana@example.org", hashed("x"), "user", "no json", "p1",
                  "/srv/tickets", "fr", 1, 1, None, "2026-01-02 03:04:05"),
                 ("u2", "student7", None, None, "boss", "{}", "mobile_android", None, "ru", 1, 0,
                  None, "2026-01-02T03:04:05.000Z"),
                 ("u3", "gone", None, None, "user", "{}", None, None, "en", 0, 0, "2026-02-01",
                  None),
-                ("u4", "admin", None, "$2b$10$y", "admin", "{}", None, None, "de", 1, 0, None,
+                ("u4", "admin", None, hashed("admin"), "admin", "{}", None, None, "de", 1, 0, None,
                  None),
             ],
             "invite_tokens": [("open-link", "u4", None, "2030-01-01T00:00:00.000Z", "2026-01-01")],
@@ -108,8 +116,7 @@ async def test_everything_comes_over_once(desk: Desk, tmp_path: Path) -> None:
         },
     )  # fmt: skip
     before = old.read_bytes()
-    dry = await importing.import_origin(old, downloads.parent, KEY, dry_run=True)
-    assert dry.made["users"] == 2
+    dry = await importing.import_origin(old, downloads.parent, KEY, dry_run=True, on_clash="rename")
     assert await DB.value("SELECT count(*) FROM users WHERE id = 'u1'") == 0
 
     report = await importing.import_origin(old, downloads.parent, KEY, on_clash="rename")
@@ -121,7 +128,9 @@ async def test_everything_comes_over_once(desk: Desk, tmp_path: Path) -> None:
         "tickets": 1,
         "attempts": 2,
     }
-    assert len(report.skipped) == 4  # gone, an absolute folder, a login without key, a lost file
+    # gone, an absolute folder, the shipped password, a login without key, a lost file
+    assert len(report.skipped) == 5
+    assert (dry.made, dry.skipped) == (report.made, report.skipped)  # the preview said it all
     jana = await DB.one("SELECT * FROM users WHERE id = 'u1'")
     assert jana is not None
     assert (jana["flags"], jana["locale"], jana["output_dir"]) == ("{}", "en", None)
@@ -157,6 +166,34 @@ async def test_everything_comes_over_once(desk: Desk, tmp_path: Path) -> None:
     assert (await desk.last("u1"))["outcome"] == "ok"  # the password works at the portal
 
 
+@pytest.mark.feature("T-66")
+async def test_an_imported_password_opens_once_and_is_then_hashed_our_way(
+    desk: Desk, tmp_path: Path
+) -> None:
+    rows: list[tuple[Any, ...]] = [
+        (name, name, None, stored, "user", "{}", None, None, "de", 1, 0, None, None)
+        for name, stored in (("jana", hashed(PASSWORD)), ("odd", "sha1$abc"), ("slow", SLOW))
+    ]
+    report = await importing.import_origin(fill(tmp_path / "app.db", {"users": rows}), None, KEY)
+    assert [line.partition(":")[0] for line in report.skipped] == [
+        *("password of odd", "password of slow"),
+    ]
+    stored = "SELECT password_hash FROM users WHERE id = 'jana'"
+    async with desk.house.client() as browser:
+        wrong = {"login": "jana", "password": PASSWORD[:60]}
+        assert (await browser.post("/login", data=wrong)).status_code == 422
+        assert str(await DB.value(stored)).startswith("$2b$")
+        right = {"login": "jana", "password": PASSWORD}
+        assert (await browser.post("/login", data=right)).status_code == 303
+    renewed = str(await DB.value(stored))
+    assert renewed.startswith("$argon2id$")
+    async with desk.house.client() as browser:  # now every byte counts
+        cut = {"login": "jana", "password": PASSWORD[:75]}
+        assert (await browser.post("/login", data=cut)).status_code == 422
+        assert (await browser.post("/login", data=right)).status_code == 303
+    assert await DB.value(stored) == renewed
+
+
 @pytest.mark.feature("T-67")
 async def test_a_folder_of_the_plain_script_comes_over(desk: Desk, tmp_path: Path) -> None:
     page = await page_of(desk)
@@ -186,6 +223,9 @@ async def test_what_is_no_database_of_the_origin_is_refused(desk: Desk, tmp_path
     assert desk.posts() == 0
 
 
-@pytest.mark.parametrize("stored", ["", "a:b", "00:00:00", "zz:zz:zz", encrypted("x")[:-2]])
+CUT = pytest.param(encrypted("x")[:-2], id="cut")  # a fresh nonce each time is no name for a test
+
+
+@pytest.mark.parametrize("stored", ["", "a:b", "00:00:00", "zz:zz:zz", CUT])
 async def test_a_broken_secret_is_none(stored: str) -> None:
     assert decrypt(stored, KEY) is None

@@ -222,8 +222,16 @@ async def test_what_would_be_released_is_listed_before_anybody_agrees(desk: Desk
         await browser.post("/tickets/settings", data={"agree": "1", "auto_consent": "1"})
     await DB.execute("UPDATE users SET is_setup_admin = 0")
     assert (await desk.run(user_id))["outcome"] == "new"
+    desk.portal.scenario("terms")
+    assert (await desk.run(user_id))["outcome"] == "terms_required"
     kinds = [line["kind"] for line in desk.portal.log()]
+    assert "consent" in kinds
     assert "terms" not in kinds
+    async with await desk.house.browser(user_id) as browser:
+        chosen = {"agree": "1", "auto_consent": "1", "accept_terms": "1"}
+        await browser.post("/tickets/settings", data=chosen)
+    assert (await desk.run(user_id))["outcome"] in {"new", "refreshed", "duplicate"}
+    assert "terms" in [line["kind"] for line in desk.portal.log()]
 
 
 @pytest.mark.feature("T-32")

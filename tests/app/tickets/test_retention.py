@@ -35,6 +35,7 @@ async def test_a_closed_account_leaves_no_portal_login_behind(desk: Desk) -> Non
     assert (await desk.job())["state"] == "cancelled"
 
 
+@pytest.mark.feature("T-06")
 async def test_a_sealed_password_cannot_be_moved_to_another_row(desk: Desk) -> None:
     one, two = await desk.student(1), await desk.student(2)
     sealed = await DB.value(
@@ -79,3 +80,26 @@ async def test_the_broom_takes_what_is_old_enough_and_nothing_else(desk: Desk) -
     await desk.idle()
     assert not (home / gone).exists()
     assert [row["user_id"] for row in await DB.all("SELECT user_id FROM tickets")] == [stays]
+
+
+async def test_what_a_dead_life_left_goes_at_the_start_and_a_run_under_way_keeps_its_own(
+    desk: Desk,
+) -> None:
+    idle, busy = await desk.student(1), await desk.student(2)
+    await desk.run(idle)
+    await DB.execute("UPDATE queueSettings SET paused = 1")
+    await runs.order_download(busy)
+    await DB.execute(
+        "UPDATE queueJobs SET state = 'running', lockedBy = 'another worker', attempts = 1,"
+        " lockedAt = ?1, lockExpiresAt = ?1 + 60000 WHERE ownerUserId = ?2",
+        (clock.ms(), busy),
+    )
+    home = desk.house.app.settings.data_dir / "tickets"
+    left = {user: home / user / ("c" * 16) for user in (idle, busy)}
+    for folder in left.values():
+        folder.mkdir(parents=True)
+    kept = await DB.value("SELECT file_path FROM tickets WHERE user_id = ?", (idle,))
+    await retention.clear_left_over()
+    assert not left[idle].exists()
+    assert left[busy].exists()
+    assert (home.parent / str(kept)).exists()

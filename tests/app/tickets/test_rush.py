@@ -1,6 +1,7 @@
 """The first of the month, scaled down; and many people at once."""
 
-from collections import Counter
+import os
+from bisect import bisect_left
 
 import pytest
 
@@ -15,8 +16,9 @@ from tests.app.tickets.desk import Desk
 
 pytestmark = pytest.mark.anyio
 
-PEOPLE = 60
-PER_S = 50
+PEOPLE = int(os.environ.get("HOLDFAST_RUSH", "100"))  # 500 take a minute, so they are asked for
+PER_S = 40
+WAITS, DOWN, BROKEN = (5, 34, 66), (9, 20, 50, 88), (13, 56, 98)
 
 
 @pytest.mark.feature("T-01")
@@ -31,30 +33,48 @@ async def test_everybody_has_their_own_login_and_ticket(desk: Desk) -> None:
         assert len(await library.list_versions(user_id)) == 1
 
 
+@pytest.mark.feature("T-51", "T-52")
 async def test_a_rush_serves_everybody_and_locks_nobody(desk: Desk) -> None:
-    """429 and 503 in between; the portal's own log says that its limit was kept."""
+    """Slow answers, 429 and 503 in between; the portal's own log says that its limit was kept."""
     await rates.put("nvv", PER_S, per_s=1)
     people = [await desk.student(n, auto_download=True) for n in range(1, PEOPLE + 1)]
-    desk.portal.scenario("rate_limit", user="uk000005", times=1, retry_after=0)
-    desk.portal.scenario("maintenance_503", user="uk000009", times=1)
-    desk.portal.scenario("error_500", user="uk000020", times=1)
+    for number in WAITS:
+        desk.portal.scenario("rate_limit", user=f"uk{number:06}", times=1, retry_after=1)
+    for number in DOWN:
+        desk.portal.scenario("maintenance_503", user=f"uk{number:06}", times=1)
+    for number in BROKEN:
+        desk.portal.scenario("error_500", user=f"uk{number:06}", times=1)
     desk.portal.state.slow_s = 0.005
     await rounds.queue(await rounds.opted_in())
+    await desk.idle(120)
+    await DB.execute("UPDATE queueJobs SET runAt = 0 WHERE state = 'queued'")  # a minute later
     await desk.idle()
-    for _ in range(3):
-        await DB.execute(
-            "UPDATE queueJobs SET runAt = 0 WHERE state = 'queued' AND type = 'tickets.download'"
-        )
-        await desk.idle()
+
     served = await DB.all("SELECT user_id, count(*) AS n FROM tickets GROUP BY user_id")
     assert {row["user_id"] for row in served} == set(people)
     assert {row["n"] for row in served} == {1}
     assert await DB.value("SELECT count(*) FROM user_credentials WHERE blocked_at IS NOT NULL") == 0
     stats = desk.portal.stats()
     assert stats["wrong_logins"] == 0
-    starts = [line["elapsed_s"] for line in desk.portal.log() if line["kind"] == "start"]
-    busiest = max(Counter(int(at) for at in starts).values())
-    assert busiest <= PER_S + 2  # a whole second holds at most one more than the pace at each end
+    assert max(stats["password_posts_by_user"].values()) <= 2
+    assert stats["peak_parallel"] <= 2
+    log = desk.portal.log()
+    starts = [line["elapsed_s"] for line in log if line["kind"] == "start"]
+    assert len(starts) == PEOPLE + len(WAITS) + len(DOWN) + len(BROKEN)
+    assert busiest_second(starts) <= PER_S + 2  # two runs at a time may be late together
+    refused = [line["elapsed_s"] for line in log if line.get("fault") == "rate_limit"]
+    assert len(refused) == len(WAITS)
+    for at in refused:  # who was under way already may come; nobody else before the second is over
+        assert sum(at < start < at + 0.9 for start in starts) <= 1
+
+
+def busiest_second(starts: list[float]) -> int:
+    """The most starts in any window of one second."""
+    return max(bisect_left(starts, at + 1) - number for number, at in enumerate(starts))
+
+
+def test_a_second_too_busy_is_seen() -> None:
+    assert busiest_second([0, 0.5, 0.99, 1.0, 1.4, 1.49, 3]) == 5
 
 
 @pytest.mark.feature("T-30")

@@ -224,6 +224,7 @@ ALL = {
     "login": Sample(
         "accounts/login.html",
         {
+            "can_passkey": True,
             "login": "",
             "next": "/tickets",
             "remember": True,

@@ -11,16 +11,37 @@ from app.web.headers import App
 
 
 @asynccontextmanager
-async def running(app: App) -> AsyncIterator[str]:
-    """The address of `app` while the block runs."""
+async def running(app: App, uds: str | None = None) -> AsyncIterator[str]:
+    """The address of `app` while the block runs; nothing where it listens on a unix socket."""
     config = uvicorn.Config(
-        app, port=0, log_config=None, proxy_headers=False, server_header=False, lifespan="off"
+        app,
+        port=0,
+        uds=uds,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        lifespan="off",
     )
     server = Listening(config)
     task = asyncio.ensure_future(server.serve())
     await server.listening.wait()
     try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield "" if uds else f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        server.over.set()
+        await task
+
+
+@asynccontextmanager
+async def serving(config: uvicorn.Config) -> AsyncIterator[int]:
+    """The port where the program's own protocol answers."""
+    server = Listening(config)
+    config.host, config.port = "127.0.0.1", 0
+    task = asyncio.ensure_future(server.serve())
+    await server.listening.wait()
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
     finally:
         server.should_exit = True
         server.over.set()

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -170,7 +171,7 @@ async def test_nothing_else_can_be_smuggled_into_the_policy(serve: Serve) -> Non
 
 
 async def _echo(scope: Any, receive: Any, send: Any) -> None:
-    body = json.dumps({"scheme": scope["scheme"], "client": scope["client"][0]}).encode()
+    body = json.dumps({"scheme": scope["scheme"], "client": (scope["client"] or [""])[0]}).encode()
     await page(200, body)(scope, receive, send)
 
 
@@ -204,6 +205,26 @@ async def test_a_proxy_that_is_not_on_the_list_is_not_believed(serve: Serve) -> 
         response = await client.get(url, headers=FORWARDED)
     assert response.json() == {"scheme": "http", "client": "127.0.0.1"}
     assert response.headers["x-request-id"] != FORWARDED["X-Request-ID"]
+
+
+@pytest.mark.feature("X-05")
+@pytest.mark.parametrize("trusted", [["unix"], []])
+async def test_a_proxy_at_our_unix_socket_is_believed_if_it_is_listed(
+    tmp_path: Path, trusted: list[str]
+) -> None:
+    place = str(tmp_path / "s")
+    async with (
+        running(Headers(_echo, trusted), uds=place),
+        httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=place)) as client,
+    ):
+        seen = await client.get("http://holdfast.example/", headers=FORWARDED)
+        again = await client.get("http://holdfast.example/")
+    if trusted:
+        assert seen.json() == {"scheme": "https", "client": "10.1.1.1"}, "the last is not listed"
+        assert seen.headers["x-request-id"] == FORWARDED["X-Request-ID"]
+        assert again.json()["client"] == "unix"
+    else:
+        assert seen.json() == {"scheme": "http", "client": ""}
 
 
 FORWARDED = {

@@ -11,6 +11,7 @@ from playwright.async_api import Browser, async_playwright
 
 from app.web.headers import App, Headers, Scope
 from app.web.origin import EXEMPT, Origin
+from tests.app.house import House as Program
 from tests.app.web.server import running
 from tests.system import program
 
@@ -211,6 +212,27 @@ async def test_htmx_gets_a_fragment_and_a_browser_a_page() -> None:
     assert whole.text.startswith("<!doctype html>")
     assert fragment.text.startswith("<p role=alert>")
     assert "content-security-policy" in whole.headers
+
+
+@pytest.mark.feature("X-40")
+async def test_the_program_refuses_in_its_own_words_as_a_page_and_as_a_fragment(
+    house_of: Program,
+) -> None:
+    foreign = {"Origin": "https://evil.example", "Accept-Language": "de"}
+    async with house_of.client() as client:
+        whole = await client.post("/login", headers=foreign)
+        part = await client.post("/login", headers={**foreign, "HX-Request": "true"})
+        assert (whole.status_code, part.status_code) == (403, 403)
+        assert '<html lang="de"' in whole.text
+        assert "Seite von Holdfast" in whole.text
+        assert 'href="/"' in whole.text
+        assert part.headers["hx-retarget"] == "#toasts"
+        assert part.text.lstrip().startswith('<div class="toast"')
+        assert "Seite von Holdfast" in part.text
+        # The control: the same form from our own page is read.
+        assert (
+            await client.post("/login", data={"login": "x", "password": "y"})
+        ).status_code == 422
 
 
 async def test_the_house_may_write_its_own_refusal_and_a_failing_audit_does_not_let_in() -> None:

@@ -1,15 +1,13 @@
 """Before the body: heads that never end, one way or the other."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
-import uvicorn
 
 from app.server import http_config
 from app.web.wire import HEAD_BYTES, QUERY_FIELDS, Http
-from tests.app.web.server import Listening, page
+from tests.app.web.server import page, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -17,22 +15,7 @@ pytestmark = pytest.mark.anyio
 class Hasty(Http):
     """Has no patience at all."""
 
-    HEAD_S = 0.05
-
-
-@asynccontextmanager
-async def serving(config: uvicorn.Config) -> AsyncIterator[int]:
-    """The port where the program's own protocol answers."""
-    server = Listening(config)
-    config.host, config.port = "127.0.0.1", 0
-    task = asyncio.ensure_future(server.serve())
-    await server.listening.wait()
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        server.over.set()
-        await task
+    HEAD_S = BODY_S = 0.05
 
 
 async def say(port: int, *pieces: bytes) -> bytes:
@@ -103,5 +86,57 @@ async def test_a_slow_answer_is_no_slow_head() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(START + b"\r\n")
         asyncio.get_running_loop().call_later(4 * Hasty.HEAD_S, gate.set)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+def posting(length: int) -> bytes:
+    return b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % length
+
+
+async def reading(scope: Any, receive: Any, send: Any) -> None:
+    """Answers once the whole body has come."""
+    while (await receive()).get("more_body"):
+        pass
+    await page()(scope, receive, send)
+
+
+@pytest.mark.parametrize("sent", [b"", b"a=1"], ids=["none", "a little"])
+async def test_who_never_finishes_a_body_is_hung_up_on(sent: bytes) -> None:
+    config = http_config(reading)
+    config.http = Hasty
+    async with serving(config) as port:
+        assert await say(port, posting(1000), sent) == b""
+
+
+async def test_a_body_that_keeps_its_pace_may_take_its_time() -> None:
+    """Many times as long as the patience lasts, each look finding enough."""
+    config = http_config(reading)
+    config.http = Hasty
+    piece, looks = b"x" * 4 * int(Hasty.BODY_S * Hasty.BODY_PACE), 40
+    async with serving(config) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(posting(looks * len(piece)))
+        for _piece in range(looks):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(Hasty.BODY_S / 4)  # the pace itself is what is tried
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+async def test_where_we_do_not_read_nobody_is_too_slow() -> None:
+    gate = asyncio.Event()
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        await gate.wait()
+        await reading(scope, receive, send)
+
+    config = http_config(late)
+    config.http = Hasty
+    async with serving(config) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(posting(200_000) + b"x" * 200_000)
+        asyncio.get_running_loop().call_later(6 * Hasty.BODY_S, gate.set)
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         writer.close()

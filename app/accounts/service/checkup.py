@@ -1,0 +1,187 @@
+"""What `holdfast doctor` looks at in accounts and vault, and the bundle for whoever helps."""
+
+import asyncio
+import io
+import json
+import platform
+import sys
+import zipfile
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+
+import apsw
+import httpx
+import msgspec
+
+from app.accounts.service import passwords, rekey, setup
+from app.core import audit, doctor, outbound, paths, settings, vault
+from app.core.doctor import Finding
+from app.core.errors import AppError
+from app.core.ring import VaultError
+from app.core.settings import Settings
+from db import clock
+from db.engine import DB
+
+SLOW_MS, QUICK_MS = 1000.0, 5.0
+CLOCKS_APART = timedelta(seconds=30)
+
+
+async def look(
+    chosen: Settings, env: Mapping[str, str], *, mend: bool = False
+) -> AsyncIterator[Finding]:
+    """Every check there is, on an open database; the vault is opened here, if it can be."""
+    for found in doctor.look(chosen, mend=mend):
+        yield found
+    settings.use(chosen)
+    if not await DB.value("SELECT 1 FROM vault_keys"):  # opening it would make keys: not our place
+        yield Finding(name="key ring", state="ok", text="not made yet; the first start makes it")
+        return
+    try:
+        await vault.load(chosen.data_dir, env)
+    except VaultError as error:
+        yield Finding(
+            name="key ring",
+            state="bad",
+            text=str(error),
+            hint="bring the key back, or give the secrets up with: holdfast vault forget",
+        )
+    else:
+        async for found in _vault():
+            yield found
+    async for found in _people():
+        yield found
+    yield await _argon2()
+    if chosen.public_url:
+        yield await _from_outside(chosen.public_url)
+
+
+async def _vault() -> AsyncIterator[Finding]:
+    now = await rekey.get_standing()
+    yield Finding(
+        name="key ring",
+        state="ok",
+        text=f"opens this database; current key {now.kids[0]} from {now.source}",
+    )
+    yield Finding(
+        name="stored secrets",
+        state="bad" if now.unreadable else "ok",
+        text=f"{now.values} sealed, {now.unreadable} of them cannot be opened",
+        hint="people must enter those again" if now.unreadable else "",
+    )
+    bad = await audit.verify()
+    yield Finding(
+        name="audit log",
+        state="ok" if bad is None else "bad",
+        text="the chain is whole" if bad is None else f"the chain breaks at line {bad}",
+        hint="" if bad is None else "somebody wrote to the file: compare with a copy",
+    )
+
+
+async def _people() -> AsyncIterator[Finding]:
+    if await setup.is_open():
+        yield Finding(
+            name="accounts",
+            state="warn",
+            text="there is no admin yet",
+            hint=f"open /setup with the token in the file {setup.TOKEN_FILE}",
+        )
+        return
+    bare = await DB.all(
+        "SELECT login FROM users u WHERE role = 'admin' AND is_active = 1 AND deleted_at IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM passkeys p WHERE p.user_id = u.id) AND NOT EXISTS (SELECT 1"
+        " FROM totp_secrets t WHERE t.user_id = u.id AND t.confirmed_at IS NOT NULL) ORDER BY login"
+    )
+    names = ", ".join(row["login"] for row in bare)
+    yield Finding(
+        name="accounts",
+        state="warn" if bare else "ok",
+        text=f"admins without a second factor: {names}"
+        if bare
+        else "every admin has a second factor",
+        hint="set one up at /account/security" if bare else "",
+    )
+
+
+async def _argon2() -> Finding:
+    hasher = await passwords.current_hasher()
+    begun = clock.monotonic()
+    await hasher.verify(None, "a password that nobody has")
+    took = (clock.monotonic() - begun) * 1000
+    preset = await settings.get("accounts.argon2_preset")
+    fits = QUICK_MS <= took <= SLOW_MS
+    return Finding(
+        name="password hashing",
+        state="ok" if fits else "warn",
+        text=f"{took:.0f} ms with the preset {preset}",
+        hint="" if fits or took < QUICK_MS else "HOLDFAST_ACCOUNTS_ARGON2_PRESET=small costs less",
+    )
+
+
+async def _from_outside(address: str) -> Finding:
+    """What a browser gets at the public address: our own headers, https believed, one clock."""
+    parts = httpx.URL(address)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    place = f"[{parts.host}]:{port}" if ":" in parts.host else f"{parts.host}:{port}"
+    try:
+        async with outbound.client("doctor", allow=[place], timeout_s=5, total_s=10) as client:
+            answer = await client.get(f"{address}/healthz")
+    except (httpx.HTTPError, AppError) as error:
+        return Finding(
+            name="from outside",
+            state="warn",
+            text=f"{address} does not answer ({type(error).__name__})",
+            hint="is the server running, and does the name lead here?",
+        )
+    wrong = []
+    if "default-src 'none'" not in answer.headers.get("content-security-policy", ""):
+        wrong.append("our security headers are missing: something else answers, or strips them")
+    if parts.scheme == "https" and "strict-transport-security" not in answer.headers:
+        wrong.append("the server does not know of https: add the proxy to trusted_proxies")
+    apart = _apart(answer.headers.get("date", ""))
+    if apart > CLOCKS_APART:
+        wrong.append(f"its clock is {apart.total_seconds():.0f} s away from ours")
+    return Finding(
+        name="from outside",
+        state="bad" if wrong else "ok",
+        text="; ".join(wrong) or f"{address} answers with our headers",
+        hint="look at the proxy's configuration" if wrong else "",
+    )
+
+
+def _apart(date: str) -> timedelta:
+    try:
+        return abs(clock.now() - parsedate_to_datetime(date))
+    except ValueError:
+        return timedelta(0)
+
+
+async def bundle(findings: list[Finding]) -> bytes:
+    """A zip for whoever helps: versions, settings, findings and sizes; no secret, no person."""
+    tables = await DB.all("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    counts = {
+        row["name"]: await DB.value(f'SELECT count(*) FROM "{row["name"]}"')  # noqa: S608
+        for row in tables
+    }
+    told = [one for one in findings if one.name != "accounts"]  # it names people
+    parts = {
+        "versions.json": {
+            "holdfast": paths.version(),
+            "python": sys.version,
+            "sqlite": apsw.sqlite_lib_version(),
+            "system": platform.platform(),
+            "schema": await DB.value("PRAGMA user_version"),
+        },
+        "findings.json": msgspec.to_builtins(told),
+        "settings.json": await doctor.describe_settings(),
+        "rows.json": counts,
+    }
+    return await asyncio.to_thread(_zipped, parts)
+
+
+def _zipped(parts: Mapping[str, object]) -> bytes:
+    filled = io.BytesIO()
+    with zipfile.ZipFile(filled, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, json.dumps(part, indent=2, ensure_ascii=False))
+    return filled.getvalue()
