@@ -155,6 +155,11 @@ class JobLog:
         tell("job.said", job_id=self._fence.id, type=self._context, message=message, **meta)
 
 
+def storable(redact: Redact, text: str) -> str:
+    """Text as it may be stored: without secrets, and without the odd bytes of a file name."""
+    return redact(text.encode("utf-8", "replace").decode())
+
+
 def write(connection: apsw.Connection, pending: Pending | None) -> None:
     """Write what was said. Progress of an attempt that is over is dropped."""
     if not pending:

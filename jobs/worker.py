@@ -76,7 +76,7 @@ class Worker:
         self._db = db
         self._registry = registry
         self._data_dir = data_dir
-        self._redact = partial(_storable, redact)
+        self._redact = partial(log.storable, redact)
         self._timing = timing
         self._notes = log.Notes(self._stir, self._redact, timing.lease_ms)
         self._pulse = Pulse(
@@ -119,9 +119,7 @@ class Worker:
     async def stop(self, drain_s: float | None = None) -> None:
         """Claim no more, let running jobs end for `drain_s` (None: as set), give back the rest."""
         self.draining = True
-        self.poke()
-        async with self._turning:  # a turn under way may still claim: that is drained, too
-            pass
+        await self.settle()  # what a turn under way claims is drained, too
         await self._pulse.drain()
         for run in self.runs.values():
             run.drain()
@@ -142,6 +140,12 @@ class Worker:
         with contextlib.suppress(apsw.Error):  # figures are not worth a failing shutdown
             await self._db.write(partial(history.write, cells=self.tally.take()))
         await self._pulse.stop()
+
+    async def settle(self) -> None:
+        """Return once no turn is under way that began before: it may still claim."""
+        self.poke()
+        async with self._turning:
+            pass
 
     def hurry(self) -> None:
         """The second signal: a drain under way gives back at once."""
@@ -393,8 +397,3 @@ class Worker:
         self._tasks.add(task)  # a lost reference is a lost task
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _storable(redact: log.Redact, text: str) -> str:
-    """Text as it may be stored: without secrets, and without the odd bytes of a file name."""
-    return redact(text.encode("utf-8", "replace").decode())

@@ -67,22 +67,21 @@ async def rest_worker(worker: Worker, viewer: Viewer, on: bool, *, ip: str = "")
     """Let this process take no more jobs, or again; what runs goes on. Raises Conflict."""
     if worker.draining:
         raise Conflict(_("The server is shutting down."))
-    async with DB.tx():
-        await rest(worker, on)
-        await audit.record(
-            "worker.drained" if on else "worker.resumed",
-            actor_id=viewer.id,
-            ip=ip,
-            object_type="worker",
-            object_id=worker.id,
-        )
+    await rest(worker, on)
+    await audit.record(
+        "worker.drained" if on else "worker.resumed",
+        actor_id=viewer.id,
+        ip=ip,
+        object_type="worker",
+        object_id=worker.id,
+    )
 
 
 async def rest(worker: Worker, on: bool) -> None:
-    """Take nothing new, or again. A turn under way is over once this one's write is done."""
+    """Take nothing new, or again; what runs goes on. Outside a transaction: a turn needs one."""
     worker.resting = on
+    await worker.settle()
     await DB.execute(_DRAINING, (worker.id, clock.ms() if on else None))
-    worker.poke()
 
 
 def size_of(suffix: str = "") -> int:
