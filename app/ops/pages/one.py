@@ -39,7 +39,6 @@ async def show(
     if not mine and await log.find_output(viewer, job_id):
         output = output_of(request, job_id, await log.read_output(viewer, job_id))
     prefix = "my_job" if mine else "queue_job"
-    url = url_of(request, prefix, job_id=job_id)
     return page(
         request,
         "ops/job.html",
@@ -47,7 +46,6 @@ async def show(
         status=409 if twin else 200,
         mine=mine,
         job=_job(request, card, mine=mine),
-        here_url=url + query(level=level, find=find),
         facts=_facts(card, mine=mine),
         links=_links(request, card),
         why=why(request, card, mine=mine),

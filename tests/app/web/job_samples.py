@@ -78,7 +78,6 @@ OUTPUT = {
 JOB_PAGE: dict[str, Any] = {
     "mine": False,
     "job": JOB,
-    "here_url": "/j",
     "facts": [Thing(word="Lane", value="io", mono=True)],
     "links": [{"word": "The firmware", "url": "/firmware/1", "note": "3 of 4"}],
     "why": [Thing(look="held", word="Rate closed", note="until 10:44", url="/x", link="Rates")],
