@@ -11,18 +11,21 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from app import domains
-from app.accounts.service import closing, sessions, setup, tokens
+from app.accounts.service import closing, passwords, sessions, setup, tokens
 from app.core import audit, files, live, logs, paths, settings, vault
 from app.core.errors import Invalid
+from app.core.lag import LAG
 from app.core.lock import Lock
 from app.core.settings import BadSetting, Settings
 from app.demo.run import running_demo
+from app.ops.pages import metrics as metrics_page
 from app.ops.service.shell import get_shell
 from app.web import assets, auth, errors, health, offline, openapi, pages, sse
 from app.web.bearer import BearerMiddleware
 from app.web.headers import Headers
 from app.web.hosts import Hosts
 from app.web.links import Below, House
+from app.web.metrics import Meter
 from app.web.origin import Origin
 from app.web.rates import Notes, Rates
 from db import changes, clock, migrate
@@ -73,6 +76,7 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
             assets.serve_asset,
             sse.live,
             openapi.openapi,
+            metrics_page.show,
         ],
         dependencies={"user_id": Provide(auth.provide_user_id)},
         exception_handlers=errors.EXCEPTION_HANDLERS,
@@ -90,7 +94,12 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
                 "nav": [item for domain in domains.ALL for item in domain.nav],
                 "shell": get_shell,
                 "finders": [(domain.title, domain.find) for domain in domains.ALL if domain.find],
+                "remedies": {domain.name: domain.remedy for domain in domains.ALL if domain.remedy},
+                "subjects": {
+                    k: place for each in domains.ALL for k, place in each.subjects.items()
+                },
                 "areas": [domain.area for domain in domains.ALL if domain.area],
+                "hashing": passwords.hashing,
                 "demo": start.demo,
                 "domains": [domain.name for domain in domains.DOMAINS],
                 "reload_principal": auth.reloader(sessions.read_by_id),
@@ -104,7 +113,7 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
         [domain.on_account_closed for domain in domains.ALL if domain.on_account_closed],
         {domain.name: domain.export_account for domain in domains.ALL if domain.export_account},
     )
-    programs = BearerMiddleware(litestar, tokens.read_token)
+    programs = BearerMiddleware(Meter(litestar), tokens.read_token)
     known = auth.SessionMiddleware(programs, sessions.read_session)
     notes = Notes()
 
@@ -148,6 +157,8 @@ async def _opened(
         if start.demo:
             await stack.enter_async_context(running_demo(start))
         await _first_admin(start)
+        LAG.start()
+        stack.callback(LAG.stop)
         state.hub = live.Hub(nouns, changes.FEED)
         stack.callback(state.hub.close)
         for domain in domains.ALL:

@@ -12,7 +12,7 @@ from app.accounts.api import PeopleApi
 from app.accounts.pages.rooms import PAGES as ACCOUNT_PAGES
 from app.accounts.service.closing import ExportAccount
 from app.accounts.service.users import OnAccountClosed
-from app.core.area import DescribeArea, FindRows
+from app.core.area import DescribeArea, Diagnose, FindRows, Place
 from app.core.live import Noun
 from app.firmware import jobs as firmware_jobs
 from app.firmware.api import FirmwareApi
@@ -24,6 +24,7 @@ from app.firmware.pages.queries import FirmwareQueryPages
 from app.firmware.pages.repository import FirmwarePages
 from app.firmware.pages.repository import describe as describe_firmware
 from app.firmware.service import leaving
+from app.firmware.service.wording import remedy as firmware_remedy
 from app.ops import jobs as ops_jobs
 from app.ops.api import JobApi
 from app.ops.pages import PAGES as OPS_PAGES
@@ -39,6 +40,7 @@ from app.tickets.pages.overview import TicketAdminPages
 from app.tickets.pages.people import TicketPeoplePages
 from app.tickets.pages.portal import TicketPortalPages
 from app.tickets.service import retention
+from app.tickets.service.wording import remedy as tickets_remedy
 from app.web.pages import NavItem
 from db.tables import accounts as accounts_tables
 from db.tables import firmware as firmware_tables
@@ -64,6 +66,8 @@ class Domain:
     on_start: Callable[[], Awaitable[None]] | None = None
     on_stop: Callable[[], Awaitable[None]] | None = None
     find: FindRows | None = None
+    remedy: Diagnose | None = None
+    subjects: Mapping[str, Place] = field(default_factory=dict)
 
 
 def _(text: str) -> str:
@@ -92,6 +96,9 @@ CORE = (
             "notifications": Noun("notification", owner="user_id", to="owner"),
             "audit_log": Noun("audit", plural="audits", to="admin"),
         },
+        subjects={
+            "user": Place(title=_("The person"), route="user", key="person", access="admin"),
+        },
     ),
     Domain(
         name="ops",
@@ -111,6 +118,11 @@ CORE = (
             "queue_types": Noun("job-type", plural="job-types", to="admin"),
             "queue_workers": Noun("worker", plural="workers", to="admin"),
         },
+        subjects={
+            "batch": Place(
+                title=_("The batch"), route="queue_batch", key="batch_id", access="admin"
+            ),
+        },
     ),
 )
 
@@ -129,6 +141,7 @@ DOMAINS = (
         on_account_closed=retention.on_account_closed,
         on_start=retention.clear_left_over,
         on_stop=chromium.close,
+        remedy=tickets_remedy,
         export_account=retention.export_account,
         nav=(
             NavItem("tickets", _("Tickets"), "/tickets", "ticket", "user:tickets", "t"),
@@ -169,6 +182,15 @@ DOMAINS = (
             "firmware_devices": Noun("firmware_device", owner="user_id", to="owner"),
             "firmware_requests": Noun("firmware_request", owner="user_id", to="owner"),
             "imei_log": Noun("imei_log", owner="user_id", to="owner"),
+        },
+        remedy=firmware_remedy,
+        subjects={
+            "firmware": Place(
+                title=_("The firmware"),
+                route="firmware_show",
+                key="firmware_id",
+                access="user:firmware",
+            ),
         },
     ),
 )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -27,7 +28,7 @@ class Op:
     `listener`: who need not hear of the commit, because this op is the last in it and saw it all.
     """
 
-    __slots__ = ("bare", "future", "listener", "tables", "work")
+    __slots__ = ("asked_s", "bare", "future", "listener", "tables", "work")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Op:
         self.bare = bare
         self.listener = listener
         self.tables = tables
+        self.asked_s = time.monotonic()
 
 
 class End:

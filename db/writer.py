@@ -21,6 +21,7 @@ from db.changes import Change, Feed, Listener, Recorder
 from db.connection import open_writer
 from db.failpoints import failpoint
 from db.session import TOO_LONG, End, Op, Session, TransactionLost, Work
+from db.waits import Waits
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._feed = feed
         self._queue: SimpleQueue[Op | Session | None] = SimpleQueue()
+        self.waits = Waits()
         self._standing: list[Op] = []
         self._standing_lock = threading.Lock()
         self._connection = open_writer(path)
@@ -168,6 +170,7 @@ class Writer:
                 group.append(op)
                 answers.append(self._one(op))
             self._connection.execute("COMMIT")
+            self.waits.note(time.monotonic() - group[0].asked_s)
         except Exception as error:  # BUSY, FULL, IOERR: nothing of the group is on the disk
             self._rollback()
             answers = [(op.future, None, error) for op in group]

@@ -11,11 +11,12 @@ from typing import Any, TypedDict, Unpack
 import apsw
 
 from db import clock
+from db.connection import execute, fetch_value
 from db.engine import DB, Tx
 from jobs import batch, ending, history
 from jobs.insert import Duplicate, Enqueued, Options, SerialBacklogFull, draft, ms, put
 from jobs.outcome import Cancelled
-from jobs.payload import Payload
+from jobs.payload import BadPayload, NewerPayload, Payload
 from jobs.registry import REGISTRY
 from jobs.row import Job, job, jobs
 
@@ -135,6 +136,10 @@ SELECT l.id FROM queueJobs j JOIN queueJobs l ON l.dedupeKey=j.dedupeKey
 WHERE j.id=?1 AND j.finishedAt IS NOT NULL
   AND l.dedupeKey IS NOT NULL AND l.state IN ('queued','running')
 """
+_HOLDER_OF = """
+SELECT id FROM queueJobs
+WHERE dedupeKey=? AND dedupeKey IS NOT NULL AND state IN ('queued','running')
+"""
 _RUN_NOW = "UPDATE queueJobs SET runAt=?2, updatedAt=?2 WHERE id=?1 AND state='queued' RETURNING *"
 _DELETE = "DELETE FROM queueJobs WHERE id=?1 AND finishedAt IS NOT NULL RETURNING *"
 _ACKNOWLEDGE = """
@@ -145,6 +150,10 @@ UPDATE queueJobs SET payloadJson=coalesce(?3,payloadJson), priority=coalesce(?4,
   runAt=coalesce(?5,runAt), maxAttempts=coalesce(?6,maxAttempts), label=coalesce(?7,label),
   updatedAt=?2
 WHERE id=?1 AND state='queued' RETURNING *
+"""
+_REKEY = """
+UPDATE queueJobs SET dedupeKey=?2, serialKey=?3, rateKey=?4, subjectType=?5, subjectId=?6, label=?7
+WHERE id=?1
 """
 _FORCE = """
 UPDATE queueJobs SET state='failed', finishedAt=?2, lastError='released by an admin',
@@ -197,10 +206,49 @@ async def edit(
     max_attempts: int | None = None,
     label: str | None = None,
 ) -> bool:
-    """Change what is given of a queued job; False if it is no longer queued."""
+    """Change what is given of a queued job; False if it is no longer queued.
+
+    Keys, subject and label that followed from the old payload follow from the new one. Raises
+    Duplicate when a live job holds the new dedupe key.
+    """
     encoded = payload.encode() if payload else None
     args = (encoded, priority, ms(run_at), max_attempts, label)
-    return await _change(_EDIT, job_id, clock.ms(), *args) is not None
+
+    def write(connection: apsw.Connection) -> bool:
+        before = job(connection, "SELECT * FROM queueJobs WHERE id=?", (job_id,))
+        after = job(connection, _EDIT, (job_id, clock.ms(), *args))
+        if before is None or after is None:
+            return False
+        if payload is not None:
+            _rekey(connection, before, after, payload)
+        return True
+
+    return await DB.write(write)
+
+
+def _rekey(connection: apsw.Connection, before: Job, after: Job, payload: Payload) -> None:
+    """What the caller had set otherwise than the payload says stays as it was set."""
+    try:
+        was = _derived(type(payload).decode(before.payload_json))
+    except (BadPayload, NewerPayload):
+        return
+    now = _derived(payload)
+    kept = (after.dedupe_key, after.serial_key, after.rate_key, after.subject, after.label)
+    dedupe, serial, rate, subject, label = (
+        new if stands == old else stands for stands, old, new in zip(kept, was, now, strict=True)
+    )
+    if dedupe and dedupe != before.dedupe_key:
+        holder = fetch_value(connection, _HOLDER_OF, (dedupe,))
+        if holder:
+            raise Duplicate(str(holder))
+    execute(
+        connection, _REKEY, (before.id, dedupe, serial, rate, *(subject or (None, None)), label)
+    )
+
+
+def _derived(payload: Payload) -> tuple[Any, ...]:
+    keys = (payload.dedupe_key(), payload.serial_key(), payload.rate_key())
+    return (*keys, payload.subject(), payload.label())
 
 
 async def force_release(job_id: str) -> bool:

@@ -37,6 +37,9 @@ ON CONFLICT(minute, type) DO UPDATE SET enqueued=enqueued+:enqueued,
 """
 _NEW_JOBS = "SELECT type, count(*) AS n FROM queueJobs WHERE id>=?1 AND id<?2 GROUP BY type"
 _SPAN = "SELECT * FROM queue_stats WHERE minute>=?1 AND (?2 IS NULL OR type=?2) ORDER BY minute"
+_ENDED = """
+SELECT type, minute, succeeded+failed+cancelled+retried AS n FROM queue_stats WHERE minute>=?1
+"""
 _UNFOLDED = """
 SELECT * FROM queue_stats WHERE minute<?1 AND minute%60<>0 ORDER BY minute LIMIT 2000
 """
@@ -75,25 +78,30 @@ Cells = dict[tuple[int, str], Cell]
 
 
 class Tally:
-    """The figures of one worker since its last write; they are due five seconds after the first."""
+    """The figures of one worker since its last write, and by type since it began (`whole`).
+
+    They are due five seconds after the first.
+    """
 
     def __init__(self, tell: Callable[[], None] | None = None) -> None:
         """`tell` is called when they are due."""
         self.cells: Cells = {}
+        self.whole: dict[str, Cell] = {}
         self._tell = tell
         self._timer: asyncio.TimerHandle | None = None
 
     def count(self, type_: str, outcome: Outcome, n: int = 1) -> None:
         """`n` jobs of a type came to this."""
-        self._cell(type_).counts[outcome] += n
+        for cell in self._both(type_):
+            cell.counts[outcome] += n
 
     def attempt(self, type_: str, wait_ms: int, run_ms: int) -> None:
         """One attempt started `wait_ms` late and took `run_ms`."""
-        cell = self._cell(type_)
-        cell.wait_ms += wait_ms
-        cell.run_ms += run_ms
-        cell.hist.wait[bucket(wait_ms)] += 1
-        cell.hist.run[bucket(run_ms)] += 1
+        for cell in self._both(type_):
+            cell.wait_ms += wait_ms
+            cell.run_ms += run_ms
+            cell.hist.wait[bucket(wait_ms)] += 1
+            cell.hist.run[bucket(run_ms)] += 1
 
     def restore(self, cells: Cells) -> None:
         """Put back what could not be written."""
@@ -113,13 +121,15 @@ class Tally:
         self._timer = None
         tell()
 
-    def _cell(self, type_: str) -> Cell:
+    def _both(self, type_: str) -> tuple[Cell, Cell]:
         if self._tell and not self.cells and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(DUE_S, self._due, self._tell)
         key = (clock.ms() // MINUTE_MS, type_)
         if key not in self.cells:
             self.cells[key] = Cell()
-        return self.cells[key]
+        if type_ not in self.whole:
+            self.whole[type_] = Cell()
+        return self.cells[key], self.whole[type_]
 
 
 def bucket(ms: int) -> int:
@@ -196,6 +206,16 @@ async def by_type(since_ms: int) -> dict[str, Cell]:
     found: dict[str, Cell] = {}
     for row in await DB.all(_SPAN, (since_ms // MINUTE_MS, None)):
         found.setdefault(row["type"], Cell()).add(_cell(row))
+    return found
+
+
+async def hours(since_ms: int) -> dict[str, list[int]]:
+    """How many attempts of each type ended in each hour from `since_ms` on; types without: none."""
+    first = since_ms // MINUTE_MS
+    length = (clock.ms() // MINUTE_MS - first) // HOUR + 1
+    found: dict[str, list[int]] = {}
+    for row in await DB.all(_ENDED, (first,)):
+        found.setdefault(row["type"], [0] * length)[(row["minute"] - first) // HOUR] += row["n"]
     return found
 
 

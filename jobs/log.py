@@ -34,6 +34,8 @@ _PROGRESS = """
 UPDATE queueJobs SET progress=?4, progressMessage=?5, lockExpiresAt=?6+?7, updatedAt=?6
 WHERE id=?1 AND state='running' AND lockedBy=?2 AND attempts=?3
 """
+# Pages hear of a job's row, not of its lines.
+_TOUCH = "UPDATE queueJobs SET updatedAt=?2 WHERE id=?1 AND state='running'"
 _COUNT = "SELECT count(*) FROM job_events WHERE job_id=?"
 _KEEP = "SELECT keepEventsPerJob FROM queueSettings WHERE id=1"
 _DROP = """
@@ -153,6 +155,11 @@ class JobLog:
         tell("job.said", job_id=self._fence.id, type=self._context, message=message, **meta)
 
 
+def storable(redact: Redact, text: str) -> str:
+    """Text as it may be stored: without secrets, and without the odd bytes of a file name."""
+    return redact(text.encode("utf-8", "replace").decode())
+
+
 def write(connection: apsw.Connection, pending: Pending | None) -> None:
     """Write what was said. Progress of an attempt that is over is dropped."""
     if not pending:
@@ -164,7 +171,10 @@ def write(connection: apsw.Connection, pending: Pending | None) -> None:
     for line in pending.lines:
         write_line(connection, line)
     if pending.lines:
-        _cap(connection, {line.job_id for line in pending.lines}, now)
+        said = {line.job_id for line in pending.lines}
+        for job_id in said - {fence.id for fence in pending.progress}:
+            execute(connection, _TOUCH, (job_id, now))
+        _cap(connection, said, now)
 
 
 def write_line(connection: apsw.Connection, line: Line) -> None:

@@ -34,6 +34,7 @@ class Payload(msgspec.Struct, frozen=True):
     TIMEOUT_S: ClassVar[float] = 60
     UNIQUE_FOR: ClassVar[timedelta | None] = None
     ON_DUP: ClassVar[OnDup] = "skip"
+    HIDDEN: ClassVar[tuple[str, ...]] = ()  # fields, also of the result, that no page shows
 
     def dedupe_key(self) -> str | None:
         """At most one live job per key."""

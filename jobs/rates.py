@@ -125,6 +125,13 @@ def opens_at(connection: apsw.Connection, key: str, now: int, n: int = 1) -> int
     return found
 
 
+def closed(connection: apsw.Connection, now: int) -> dict[str, int]:
+    """The keys that nothing may start for now, and when each opens."""
+    keys = [str(key) for (key,) in connection.execute("SELECT key FROM queue_rates").fetchall()]
+    opens = {key: opens_at(connection, key, now) for key in keys}
+    return {key: moment for key, moment in opens.items() if moment is not None and moment > now}
+
+
 def close(
     connection: apsw.Connection, key: str, rate: Rate | None, until: int, extend: bool = True
 ) -> None:

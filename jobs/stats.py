@@ -2,20 +2,18 @@
 
 import asyncio
 import contextlib
-from typing import Literal, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import apsw
 import msgspec
 
 from db import changes, clock
 from db.changes import Change
-from db.connection import Row, fetch, fetch_value
+from db.connection import fetch, fetch_value
 from db.engine import DB
-from jobs import rates
 from jobs.registry import REGISTRY, Registry
 from jobs.row import Job, State, job, jobs
-from jobs.run import ALONE_MS
-from jobs.turn import LANES
+from jobs.why import HOLDER, Reason, situation
 
 CAP = 10_000  # finished jobs are counted up to here, then shown as "10,000+"
 
@@ -31,15 +29,9 @@ _FINISHED = {
     "cancelled": """SELECT count(*) FROM (SELECT 1 FROM queueJobs
         WHERE state='cancelled' AND finishedAt IS NOT NULL LIMIT 10000)""",
 }
-_SETTINGS = "SELECT * FROM queueSettings WHERE id=1"
-_TYPE = "SELECT * FROM queue_types WHERE type=?"
-_SERIAL_HOLDER = """
-SELECT id FROM queueJobs WHERE state='running' AND serialKey IS NOT NULL AND serialKey=?
-"""
-_RUNNING_TYPES = "SELECT type, count(*) AS n FROM queueJobs WHERE state='running' GROUP BY +type"
-_SUSPECT = """
-SELECT id FROM queueJobs WHERE state='running' AND crashes>0 AND startedAt>? LIMIT 1
-"""
+_HELD = f"""
+SELECT state, type, runAt, serialKey, rateKey, {HOLDER} AS holder FROM queueJobs j WHERE id=?
+"""  # noqa: S608 - our words
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -63,29 +55,6 @@ class Filter(TypedDict, total=False):
     subject: tuple[str, str] | None
     batch: str | None
     parent: str | None
-
-
-Why = Literal[
-    "not_queued",
-    "unknown_type",
-    "paused",
-    "type_paused",
-    "scheduled",
-    "type_limit",
-    "lane_full",
-    "serial",
-    "rate",
-    "suspect_running",
-]
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """One thing that holds a job back; `holder` is the job it waits for, `until` a time in ms."""
-
-    why: Why
-    detail: str = ""
-    holder: str | None = None
-    until: int | None = None
 
 
 _WHERE = {
@@ -158,44 +127,11 @@ async def explain(job_id: str, registry: Registry = REGISTRY) -> list[Reason]:
     """Everything that keeps a job from running now; empty when it starts as soon as it can."""
 
     def read(connection: apsw.Connection) -> list[Reason]:
-        row = job(connection, _GET, (job_id,))
-        if row is None:
+        rows = fetch(connection, _HELD, (job_id,))
+        if not rows:
             raise LookupError(job_id)
-        return _reasons(connection, row, registry)
+        if rows[0]["state"] != "queued":
+            return [Reason("not_queued", rows[0]["state"])]
+        return situation(connection, registry).reasons(rows[0])
 
     return await DB.read(read)
-
-
-def _reasons(connection: apsw.Connection, row: Job, registry: Registry) -> list[Reason]:
-    if row.state != "queued":
-        return [Reason("not_queued", row.state)]
-    settings: Row = fetch(connection, _SETTINGS)[0]
-    override = next(iter(fetch(connection, _TYPE, (row.type,))), {})
-    running = {each["type"]: each["n"] for each in fetch(connection, _RUNNING_TYPES)}
-    found = []
-    if row.run_at > clock.ms():
-        found.append(Reason("scheduled", until=row.run_at))
-    if settings["paused"]:
-        found.append(Reason("paused", settings["pausedReason"] or ""))
-    if override.get("paused"):
-        found.append(Reason("type_paused", row.type))
-    holder = fetch_value(connection, _SERIAL_HOLDER, (row.serial_key,))
-    if holder:
-        found.append(Reason("serial", row.serial_key or "", holder=holder))
-    opens = row.rate_key and rates.opens_at(connection, row.rate_key, clock.ms())
-    if row.rate_key and opens and opens > clock.ms():
-        found.append(Reason("rate", row.rate_key, until=opens))
-    suspect = fetch_value(connection, _SUSPECT, (clock.ms() - ALONE_MS,))
-    if suspect:
-        found.append(Reason("suspect_running", holder=suspect))
-    handler = registry.handlers.get(row.type)
-    if handler is None:
-        return [*found, Reason("unknown_type", row.type)]
-    limit = handler.limit if override.get("concurrency") is None else override["concurrency"]
-    if limit is not None and running.get(row.type, 0) >= limit:
-        found.append(Reason("type_limit", str(limit)))
-    mates = {name for name, other in registry.handlers.items() if other.lane == handler.lane}
-    slots = settings[LANES[handler.lane]]
-    if sum(n for name, n in running.items() if name in mates) >= slots:
-        found.append(Reason("lane_full", handler.lane))
-    return found

@@ -34,6 +34,7 @@ _REST = (
     ("DELETE FROM job_fires WHERE firedAt<?1", 30 * DAY_MS),
     ("DELETE FROM queue_unique WHERE expiresAt<?1", 0),
     ("DELETE FROM queue_stats WHERE minute<?1/60000", 90 * DAY_MS),
+    ("DELETE FROM queue_backlog WHERE minute<?1/60000", 90 * DAY_MS),
     ("DELETE FROM queue_batches WHERE finishedAt<?1", 30 * DAY_MS),
 )
 

@@ -70,12 +70,13 @@ class Worker:
         }
         self.turns = 0  # how often it looked
         self.draining = False
+        self.resting = False  # takes nothing new, by somebody's hand
         self.storage_full = False
         self.corrupt = False  # nothing is claimed any more
         self._db = db
         self._registry = registry
         self._data_dir = data_dir
-        self._redact = partial(_storable, redact)
+        self._redact = partial(log.storable, redact)
         self._timing = timing
         self._notes = log.Notes(self._stir, self._redact, timing.lease_ms)
         self._pulse = Pulse(
@@ -88,7 +89,7 @@ class Worker:
             counts_new=serves,
         )
         self._serves = serves
-        self._tally = Tally(self.poke)
+        self.tally = Tally(self.poke)
         self._ends: list[End] = []
         self._flushing: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,9 +118,7 @@ class Worker:
     async def stop(self, drain_s: float | None = None) -> None:
         """Claim no more, let running jobs end for `drain_s` (None: as set), give back the rest."""
         self.draining = True
-        self.poke()
-        async with self._turning:  # a turn under way may still claim: that is drained, too
-            pass
+        await self.settle()  # what a turn under way claims is drained, too
         await self._pulse.drain()
         for run in self.runs.values():
             run.drain()
@@ -140,8 +139,14 @@ class Worker:
         if self._bell:
             self._bell.close()
         with contextlib.suppress(apsw.Error):  # figures are not worth a failing shutdown
-            await self._db.write(partial(history.write, cells=self._tally.take()))
+            await self._db.write(partial(history.write, cells=self.tally.take()))
         await self._pulse.stop()
+
+    async def settle(self) -> None:
+        """Return once no turn is under way that began before: it may still claim."""
+        self.poke()
+        async with self._turning:
+            pass
 
     def hurry(self) -> None:
         """The second signal: a drain under way gives back at once."""
@@ -212,14 +217,14 @@ class Worker:
         """Write what ended and was said, claim what fits, start it. Nothing unwritten is lost."""
         ends, self._ends = self._ends, []
         said = self._notes.take()
-        cells = self._tally.take_due()
+        cells = self.tally.take_due()
         known, ask = set(self.runs), self._ask(ends, said, cells)
         try:
             turned: Turned = await self._db.writer.last(partial(turn, ask=ask), self._on_commit)
         except BaseException:
             self._ends[:0] = ends
             self._notes.restore(said)
-            self._tally.restore(cells)
+            self.tally.restore(cells)
             raise
         return self._take_on(turned, known, ask)
 
@@ -242,7 +247,7 @@ class Worker:
             busy=Counter(run.handler.lane for run in unended),
             tally=cells or {},
             alone_until=max(suspects, default=-ALONE_MS) + ALONE_MS,
-            claiming=not self.draining,
+            claiming=not (self.draining or self.resting),
             lease_ms=self._timing.lease_ms,
         )
 
@@ -329,12 +334,12 @@ class Worker:
         """Note an attempt for the statistics."""
         row, began = run.row, run.ctx.started_at
         if state in ("succeeded", "failed", "cancelled"):
-            self._tally.count(row.type, state)
+            self.tally.count(row.type, state)
         elif isinstance(verb, Failed):
-            self._tally.count(row.type, "retried")
+            self.tally.count(row.type, "retried")
         else:
             return
-        self._tally.attempt(row.type, began - row.run_at, clock.ms() - began)
+        self.tally.attempt(row.type, began - row.run_at, clock.ms() - began)
 
     def _drop(self, fence: Fence) -> None:
         self.runs.pop(fence, None)
@@ -367,7 +372,7 @@ class Worker:
             await asyncio.sleep(self._timing.pulse_s)
             try:
                 for row in await self._pulse.beat():
-                    self._tally.count(row.type, "rescued")
+                    self.tally.count(row.type, "rescued")
             except Exception:
                 logger.exception("queue.pulse_failed")
 
@@ -387,8 +392,3 @@ class Worker:
         self._tasks.add(task)  # a lost reference is a lost task
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _storable(redact: log.Redact, text: str) -> str:
-    """Text as it may be stored: without secrets, and without the odd bytes of a file name."""
-    return redact(text.encode("utf-8", "replace").decode())

@@ -56,5 +56,23 @@ class Shell(msgspec.Struct, frozen=True, kw_only=True):
     counts: Mapping[str, Count] = {}
 
 
+class Remedy(msgspec.Struct, frozen=True, kw_only=True):
+    """What helps against a failed job: a sentence, and the page (a route's name) that does it."""
+
+    text: str
+    word: str = ""
+    url: str = ""
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """The page of a thing that jobs are about: its route, what that calls the key, who may see."""
+
+    title: str
+    route: str
+    key: str
+    access: str
+
+
+Diagnose = Callable[[str], Remedy | None]
 DescribeArea = Callable[[Viewer], Awaitable[Area | None]]
 FindRows = Callable[[Viewer, str], Awaitable[list[Hit]]]

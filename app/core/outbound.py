@@ -7,6 +7,7 @@ means.
 import asyncio
 import functools
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -25,6 +26,8 @@ USER_PORTS: Final = frozenset({80, 443})  # for addresses that ordinary users ty
 CONNECT_S: Final = 5.0
 TOTAL_S: Final = 120.0
 PER_HOST: Final = 4
+
+CALLS: Counter[tuple[str, str]] = Counter()  # (purpose, 2xx and the like, or fault) since the start
 
 
 def client(  # noqa: PLR0913 - each is one thing a caller may have to say
@@ -144,9 +147,11 @@ class Transport(httpx.AsyncHTTPTransport):
                 inner = await super().handle_async_request(request)
         except BaseException as error:
             free.release()
+            CALLS[self._rules.purpose, "fault"] += 1
             if isinstance(error, TimeoutError):
                 raise httpx.ReadTimeout("no answer in time", request=request) from error
             raise
+        CALLS[self._rules.purpose, f"{inner.status_code // 100}xx"] += 1
         log.debug(
             "outbound.answer", purpose=self._rules.purpose, host=url.host, status=inner.status_code
         )

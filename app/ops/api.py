@@ -6,6 +6,8 @@ import msgspec
 from litestar import Controller, get, post
 from litestar.params import FromPath, FromQuery, Parameter
 
+from app.ops.service import acts
+from app.ops.service import job as one
 from app.ops.service import jobs as service
 from app.ops.service.jobs import JobRow
 from app.web.auth import Principal, TokenNeeded, WebRequest, client_ip
@@ -48,7 +50,7 @@ class JobApi(Controller):
     @get("/{job_id:str}", name="api_job", opt={"access": "token:jobs:read"})
     async def show(self, request: WebRequest, job_id: FromPath[JobId]) -> JobRow:
         """Show one job."""
-        return (await service.get_job(_viewer(request), job_id, mine=True)).row
+        return (await one.get_job(_viewer(request), job_id, mine=True)).row
 
     @post(
         "/{job_id:str}/cancel",
@@ -59,8 +61,8 @@ class JobApi(Controller):
     async def cancel(self, request: WebRequest, job_id: FromPath[JobId]) -> JobRow:
         """Cancel a waiting job, ask a running one to stop."""
         viewer = _viewer(request)
-        await service.cancel_job(viewer, job_id, mine=True, ip=client_ip(request))
-        return (await service.get_job(viewer, job_id, mine=True)).row
+        await acts.cancel_job(viewer, job_id, mine=True, ip=client_ip(request))
+        return (await one.get_job(viewer, job_id, mine=True)).row
 
     @post(
         "/{job_id:str}/retry",
@@ -71,8 +73,8 @@ class JobApi(Controller):
     async def retry(self, request: WebRequest, job_id: FromPath[JobId]) -> JobRow:
         """Queue a failed or cancelled job again."""
         viewer = _viewer(request)
-        await service.retry_job(viewer, job_id, mine=True, ip=client_ip(request))
-        return (await service.get_job(viewer, job_id, mine=True)).row
+        await acts.retry_job(viewer, job_id, mine=True, ip=client_ip(request))
+        return (await one.get_job(viewer, job_id, mine=True)).row
 
 
 def _viewer(request: WebRequest) -> Principal:

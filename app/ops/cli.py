@@ -45,10 +45,10 @@ def commands(opened: Open, register: Callable[[], Any]) -> typer.Typer:  # noqa:
     @cli.command()
     def show(job_id: JobId, data: Data = None, as_json: Json = False) -> None:
         """One job: what is known about it, its log, and why it does not run."""
-        from app.ops.service import jobs
+        from app.ops.service import job
 
         async def work(_folder: Path) -> Any:
-            return await jobs.get_job(_Terminal(), job_id, mine=False)
+            return await job.get_job(_Terminal(), job_id, mine=False)
 
         card = msgspec.to_builtins(opened(data, work))
         if as_json:
@@ -106,13 +106,13 @@ def commands(opened: Open, register: Callable[[], Any]) -> typer.Typer:  # noqa:
     @cli.command()
     def stats(data: Data = None, as_json: Json = False) -> None:
         """How many jobs are in each state, and who works."""
-        from app.ops.service import queue
+        from app.ops.service import queue, workers
 
         async def work(_folder: Path) -> Any:
-            return await queue.get_overview(), await queue.list_workers()
+            return await queue.get_overview(), await workers.list_workers()
 
-        overview, workers = opened(data, work)
-        told = {**msgspec.to_builtins(overview), "workers": workers}
+        overview, living = opened(data, work)
+        told = {**msgspec.to_builtins(overview), "workers": living}
         if as_json:
             _print_json(told)
             return

@@ -2,8 +2,9 @@
 
 from app.ops.payloads import BulkAction, FoldStats, Prune
 from app.ops.service import bulk, upkeep
+from app.ops.service import watch as watching
 from jobs.context import Context
-from jobs.registry import handles
+from jobs.registry import handles, tick
 from jobs.schedule import schedule
 
 
@@ -23,6 +24,12 @@ async def fold_stats(_: FoldStats, ctx: Context) -> None:
 async def bulk_action(job: BulkAction, ctx: Context) -> dict[str, int]:
     """Safe twice: a job that has changed already is passed over; goes on at its cursor."""
     return await bulk.work(job, ctx)
+
+
+@tick(every_s=15)
+async def watch() -> None:
+    """It reads, and writes one row a minute and at most one notice an hour: each is guarded."""
+    await watching.look()
 
 
 schedule("ops.queue_prune", Prune(), cron="*/15 * * * *")

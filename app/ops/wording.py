@@ -1,4 +1,4 @@
-"""How a job's derived state reads to people."""
+"""How the queue's own words read to people: states, reasons, outcomes, times."""
 
 from app.core.i18n import _
 
@@ -6,6 +6,7 @@ from app.core.i18n import _
 def state(name: str) -> tuple[str, str]:
     """Look and word of a derived state."""
     words = {
+        "queued": ("ready", _("queued")),
         "ready": ("ready", _("ready")),
         "scheduled": ("planned", _("scheduled")),
         "snoozed": ("planned", _("snoozed")),
@@ -37,20 +38,24 @@ def reason(why: str) -> str:
     return words.get(why, why)
 
 
-def remedy(code: str) -> str:
-    """What helps against an error, in one sentence; empty where nothing is known."""
+def happened(what: str, number: int) -> tuple[str, str]:
+    """Look and word of one thing in a job's life; `number`: of the attempt."""
     words = {
-        "timeout": _("It took too long. Give its type more time, or try again later."),
-        "timeout_stuck": _(
-            "It took too long and did not stop. Look at the log before trying again."
-        ),
-        "poison": _("The program died three times under it. Look at the log before trying again."),
-        "worker_lost": _("The program ended while it ran. Trying again is safe."),
-        "bad_payload": _("It was written in a form this version cannot read. Delete it."),
-        "expired": _("It was not started in time. Ask for it again if it is still wanted."),
-        "forced": _("It was taken from its worker by hand."),
+        "created": ("ready", _("Asked for")),
+        "running": ("running", _("Try %(n)s, running", n=number)),
+        "succeeded": ("success", _("Try %(n)s, done", n=number)),
+        "retrying": ("again", _("Try %(n)s failed, another follows", n=number)),
+        "failed": ("failed", _("Try %(n)s failed", n=number)),
+        "cancelled": ("off", _("Cancelled")),
+        "snoozed": ("planned", _("Snoozed, no try used up")),
+        "returned": ("held", _("Given back by a shutdown, no try used up")),
+        "rescued": ("again", _("Rescued: its worker had died")),
+        "dropped": ("off", _("Older entries were dropped")),
     }
-    return words.get(code, "")
+    look, word = words.get(what, ("held", what))
+    if what == "failed" and not number:
+        word = _("Failed")
+    return look, word
 
 
 def outcome(name: str) -> tuple[str, str]:
@@ -63,6 +68,16 @@ def outcome(name: str) -> tuple[str, str]:
         "manual": ("ready", _("by hand")),
     }
     return words.get(name, ("held", name))
+
+
+def lane(name: str) -> str:
+    """What a lane is for."""
+    words = {
+        "heavy": _("ordinary work"),
+        "io": _("light work"),
+        "long": _("long transfers"),
+    }
+    return words.get(name, name)
 
 
 def times(cron: str, every_s: int) -> str:

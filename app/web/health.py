@@ -39,7 +39,7 @@ async def _checks(request: Anybody) -> dict[str, bool]:
         "database": await _wrote(request.app.state),
         "worker": await _beats(state.worker.id),
         "disk": free.free > FREE_BYTES,
-        "draining": not state.worker.draining,
+        "draining": not (state.worker.draining or state.worker.resting),
     }
 
 

@@ -59,6 +59,7 @@ CREATE INDEX qj_done ON queueJobs (state, finishedAt) WHERE finishedAt IS NOT NU
 -- Who waits for one serial key, in the order in which they may go.
 CREATE INDEX qj_waiting ON queueJobs (serialKey, type, priority, runAt, id) WHERE state = 'queued' AND serialKey IS NOT NULL;
 CREATE INDEX qj_type ON queueJobs (type, id);
+CREATE INDEX qj_owner ON queueJobs (ownerUserId, id) WHERE ownerUserId IS NOT NULL;
 CREATE INDEX qj_project ON queueJobs (projectId, id) WHERE projectId IS NOT NULL;
 CREATE INDEX qj_subject ON queueJobs (subjectType, subjectId, id) WHERE subjectId IS NOT NULL;
 CREATE INDEX qj_batch ON queueJobs (batchId, state) WHERE batchId IS NOT NULL;
@@ -217,6 +218,13 @@ CREATE TABLE queue_stats (
     hist              TEXT,
     PRIMARY KEY (minute, type)
 ) WITHOUT ROWID;
+
+-- How long the oldest job that could start had been waiting, at worst in each minute with any.
+CREATE TABLE queue_backlog (
+    minute            INTEGER PRIMARY KEY NOT NULL,
+    ageMs             INTEGER NOT NULL
+);
+
 
 -- The single row.
 CREATE TABLE queueSettings (

@@ -220,6 +220,13 @@ class QueueWorker(Table, tablename="queue_workers", db=DB):
     draining_at = Integer(null=True, default=None, db_column_name="drainingAt")
 
 
+class QueueBacklog(Table, tablename="queue_backlog", db=DB):
+    """How old the oldest job that could start was, at worst in a minute; no row: none waited."""
+
+    minute = Integer(primary_key=True)
+    age_ms = Integer(db_column_name="ageMs")
+
+
 class QueueSettings(Table, tablename="queueSettings", db=DB):
     """The single row."""
 
@@ -248,5 +255,6 @@ TABLES: list[type[Table]] = [
     QueueRate,
     QueueType,
     QueueWorker,
+    QueueBacklog,
     QueueSettings,
 ]

@@ -10,7 +10,7 @@ import pytest
 
 from app.accounts.service import sessions, tokens
 from app.firmware.service import devices as firmware_devices
-from app.ops.service import jobs
+from app.ops.service import job
 from app.tickets.service import devices, library
 from app.web import auth, bearer, origin
 from app.web.auth import Bearer, Principal, SessionMiddleware
@@ -161,7 +161,7 @@ OWNERS: dict[str, tuple[Mutant, str]] = {
         "{ticket_id}",
     ),
     "jobs": (
-        without(jobs._visible, "(:owner IS NULL OR j.ownerUserId = :owner)", ":owner IS NOT NULL"),
+        without(job.visible, "(:owner IS NULL OR j.ownerUserId = :owner)", ":owner IS NOT NULL"),
         "/jobs/{job_id}",
     ),
     "devices of tickets": (

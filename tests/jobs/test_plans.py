@@ -5,13 +5,13 @@ import pytest
 
 from db.connection import fetch
 from db.engine import DB, ApswEngine
-from jobs import claim, history, insert, schedule, stats, turn, upkeep
+from jobs import claim, history, insert, schedule, stats, turn, upkeep, why
 
 pytestmark = pytest.mark.anyio
 
 LIVE = {
     "running by type": turn._RUNNING,
-    "running by type, for people": stats._RUNNING_TYPES,
+    "running by type, for people": why._RUNNING,
     "mine": turn._MINE,
     "next due": turn._NEXT_DUE,
     "claim": claim.CLAIM,

@@ -7,6 +7,7 @@ from jobs import stats
 from jobs.enqueue import enqueue, enqueue_many
 from jobs.registry import Registry
 from jobs.stats import Counts, counts, explain, list_jobs
+from jobs.why import Reason
 from tests.jobs.samples import Note, Scan
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +47,7 @@ async def test_a_job_that_may_start_has_no_reason_to_wait(
     job = await enqueue(Note())
     assert await explain(job.id, registry) == []
     await queue.cancel(id=job.id)
-    assert await explain(job.id, registry) == [stats.Reason("not_queued", "cancelled")]
+    assert await explain(job.id, registry) == [Reason("not_queued", "cancelled")]
     with pytest.raises(LookupError):
         await explain("nobody", registry)
 

@@ -27,6 +27,7 @@ TOUCHED: dict[str, tuple[str, ...] | None] = {
     "vault_meta": None,
     "queue_workers": None,
     "queue_stats": None,  # the worker's samples, paused or not
+    "queue_backlog": None,  # the same
 }
 
 # Doors that take no form: what is sent with them is not read, so there is nothing to refuse.

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.accounts.service.trail import cell
+from app.core.sheets import cell
 from app.web.headers import Headers
 from tests.reliability.test_attack_forms import knock
 from tests.serving import Person, Server, serving, until

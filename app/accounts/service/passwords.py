@@ -58,17 +58,27 @@ class Pool:
     def __init__(self, threads: int = THREADS, waiting: int = WAITING) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
         self._room = threading.BoundedSemaphore(threads + waiting)
+        self.open = 0  # running or waiting
 
     async def run(self, work: Callable[[], T]) -> T:
         """The result of `work` in one of the threads. Raises Busy where the queue is full."""
         if not self._room.acquire(blocking=False):
             raise Busy(_("Too many people are signing in right now. Please try again in a moment."))
-        future = self._threads.submit(work)
-        future.add_done_callback(lambda _done: self._room.release())
-        return await asyncio.wrap_future(future)
+        self.open += 1
+        try:
+            future = self._threads.submit(work)
+            future.add_done_callback(lambda _done: self._room.release())
+            return await asyncio.wrap_future(future)
+        finally:
+            self.open -= 1
 
 
 _POOL = Pool()
+
+
+def hashing() -> int:
+    """How many passwords are hashed, or wait for it, at this moment."""
+    return _POOL.open
 
 
 class Hasher:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from app.core.area import Remedy
 from app.core.i18n import _
 
 
@@ -109,3 +110,11 @@ def status_word(status: str) -> tuple[str, str]:
         "unknown": ("planned", _("asked")),
     }
     return table.get(status, ("off", status))
+
+
+def remedy(code: str) -> Remedy | None:
+    """What helps against a job that failed with that code; None for a code that is not ours."""
+    found = words(code)
+    if code in ("", "poison") or found == words("?"):
+        return None
+    return Remedy(text=f"{found.title} {found.advice}".strip())

@@ -1,4 +1,4 @@
-"""The queue at a glance, its pause and slots, its workers and settings."""
+"""The queue at a glance, its pause and its slots."""
 
 from typing import Any
 
@@ -6,17 +6,19 @@ import msgspec
 from litestar import Controller, Response, get, post
 from litestar.params import FromQuery
 
-from app.core.i18n import _, fmt_span, fmt_time
-from app.ops.pages.parts import line_of, queue_tabs, viewer_of
+from app.core.i18n import _, fmt_day, fmt_number, fmt_span, fmt_time, ngettext
+from app.ops.pages.parts import line_of, query, queue_tabs, viewer_of
 from app.ops.service import jobs as jobs_service
 from app.ops.service import queue as service
 from app.ops.service import schedules
+from app.ops.service.jobs import COUNT_LIMIT, QUEUED, RUNNING
+from app.ops.service.queue import Charts, Overview
+from app.ops.service.watch import LATE_MS
 from app.ops.wording import state as words_of
 from app.web import forms
 from app.web.auth import WebRequest, client_ip
-from app.web.pages import page, redirect, saved
+from app.web.pages import page, saved
 
-STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 OLD_S = 60.0
 
 
@@ -41,7 +43,9 @@ class QueuePages(Controller):
     @get("/", name="queue")
     async def show(self, request: WebRequest, span: FromQuery[str] = "1h") -> Response[str]:
         data = await _overview(request, span)
-        return page(request, "ops/queue.html", block=("queue_now", "queue_rows"), **data)
+        return page(
+            request, "ops/queue.html", block=("queue_now", "queue_charts", "queue_rows"), **data
+        )
 
     @post("/pause", name="queue_pause", status_code=303)
     async def pause(self, request: WebRequest) -> Response[str]:
@@ -62,41 +66,13 @@ class QueuePages(Controller):
         await service.set_slots(viewer_of(request), form.slots, ip=client_ip(request))
         return await _changed(request, "")
 
-    @get("/worker", name="queue_worker")
-    async def worker(self, request: WebRequest) -> Response[str]:
-        return page(request, "ops/worker.html", block="worker_now", **await _worker(request))
-
-    @post("/worker", name="queue_settings", status_code=303)
-    async def settings(self, request: WebRequest) -> Response[str]:
-        wish = await forms.read_form(request, service.Wish)
-        await service.put_settings(viewer_of(request), wish, ip=client_ip(request))
-        return redirect(request, request.app.route_reverse("queue_worker"), toast=_("Saved."))
-
 
 async def _overview(request: WebRequest, span: str = "1h") -> dict[str, Any]:
     overview = await service.get_overview()
     charts = await service.get_charts(span)
-    counts = overview.counts
     rows = await jobs_service.list_open()
-    look, word = "running" if counts["running"] else "ready", _("running")
-    full = request.app.state.worker.storage_full
-    if overview.paused:
-        look, word = "held", _("paused")
-    elif overview.draining:
-        look, word = "stopping", _("draining")
-    elif full or not overview.alive:
-        look, word = "failed", _("storage full") if full else _("worker stalled")
-    notes = []
-    if overview.oldest_ready_s > OLD_S:
-        notes = [_("oldest job waits %(time)s", time=fmt_span(overview.oldest_ready_s))]
-    url = request.app.route_reverse("queue_jobs")
     here = request.app.route_reverse("queue")
-    looks = {name: words_of("ready" if name == "queued" else name) for name in STATES}
-    some = any(charts.done) or any(charts.failed)
-    how = "clock" if span in ("1h", "1d") else "day"
-    labels = (
-        [fmt_time(at, how)[: 5 if how == "clock" else None] for at in charts.at] if some else []
-    )
+    counts = overview.counts
     return {
         "sections": queue_tabs(request, "queue"),
         "spans": [
@@ -105,42 +81,110 @@ async def _overview(request: WebRequest, span: str = "1h") -> dict[str, Any]:
                 ("1h", _("1 hour")),
                 ("1d", _("1 day")),
                 ("7d", _("7 days")),
+                ("30d", _("30 days")),
                 ("90d", _("90 days")),
             )
         ],
-        "health": {"look": look, "word": word, "notes": notes},
+        "here_url": here + query(span=span if span in service.SPANS and span != "1h" else ""),
+        "health": _health(request, overview),
         "paused": overview.paused,
         "paused_reason": overview.paused_reason,
         "slots": overview.slots,
         "slots_max": service.SLOTS_MOST,
-        "counters": [
-            {
-                "look": looks[name][0],
-                "word": _("queued") if name == "queued" else looks[name][1],
-                "count": counts[name],
-                "note": _("10,000 or more") if counts[name] >= jobs_service.COUNT_LIMIT else "",
-                "url": f"{url}?state={name}",
-            }
-            for name in STATES
-        ],
-        "chart_labels": labels,
-        "chart_done": charts.done,
-        "chart_failed": charts.failed,
-        "wait_labels": labels,
-        **{f"wait_{name}": points for name, points in charts.wait.items()},
-        **{f"run_{name}": points for name, points in charts.run.items()},
+        "counters": _counters(request, overview),
+        **_charts(charts, span),
         "rows": [line_of(request, row, mine=False) for row in rows],
-        "total_open": counts["queued"] + counts["running"],
+        "total_open": sum(counts[name] for name in (*QUEUED, *RUNNING)),
         "failing": [
             {
                 "type": row["type"],
                 "count": row["count"],
                 "text": row["code"] or "",
-                "url": f"{url}?state=failed&q=type:{row['type']}",
+                "url": request.app.route_reverse("queue_jobs")
+                + query(state="failed", q=f"type:{row['type']}"),
             }
             for row in overview.failing
         ],
         "schedules": await schedules.next_up(),
+    }
+
+
+def _health(request: WebRequest, overview: Overview) -> dict[str, Any]:
+    """One state above all, and what else is worth a word."""
+    full = request.app.state.worker.storage_full
+    if full:
+        look, word = "failed", _("storage full")
+    elif not overview.alive:
+        look, word = "failed", _("worker stalled")
+    elif overview.late_ms > LATE_MS:
+        look, word = "failed", _("held up")
+    elif overview.draining:
+        look, word = "stopping", _("draining")
+    elif overview.paused:
+        look, word = "held", _("paused")
+    else:
+        busy = overview.counts["running"] + overview.counts["cancelling"]
+        look, word = ("running", _("running")) if busy else ("ready", _("at rest"))
+    notes = []
+    if overview.oldest_ready_s > OLD_S:
+        notes.append(_("backlog old: %(time)s", time=fmt_span(overview.oldest_ready_s)))
+    elif overview.oldest_ready_s >= 1:
+        notes.append(_("oldest waits %(time)s", time=fmt_span(overview.oldest_ready_s)))
+    notes.append(_("loop at most %(n)s ms late", n=fmt_number(round(overview.late_ms))))
+    return {"look": look, "word": word, "notes": notes, "bad": overview.oldest_ready_s > OLD_S}
+
+
+def _counters(request: WebRequest, overview: Overview) -> list[dict[str, Any]]:
+    """Six figures, each a way to the list behind it."""
+    counts, next_at = overview.counts, overview.next_at
+    busy = sum(counts[name] for name in RUNNING)
+    waiting = counts["waiting"]
+    held = ngettext("%(n)s waits for something", "%(n)s wait for something", waiting)
+    many = _("10,000 or more")
+
+    def due(name: str) -> str:
+        at = next_at.get(name)
+        return _("next %(time)s", time=fmt_time(at)) if at else ""
+
+    figures = (
+        ("running", busy, _("%(n)s ordinary slots", n=overview.slots)),
+        ("ready", counts["ready"], held if waiting else ""),
+        ("scheduled", counts["scheduled"] + counts["snoozed"], due("scheduled")),
+        ("retrying", counts["retrying"], due("retrying")),
+        ("failed", counts["failed"], many if counts["failed"] >= COUNT_LIMIT else ""),
+        (
+            "succeeded",
+            counts["succeeded"],
+            _("%(n)s in 24 h", n=fmt_number(overview.done_day)),
+        ),
+    )
+    return [
+        {
+            "look": words_of(name)[0],
+            "word": words_of(name)[1],
+            "count": count,
+            "more": count >= COUNT_LIMIT,
+            "note": note,
+            "url": request.app.route_reverse("queue_jobs") + query(state=name),
+        }
+        for name, count, note in figures
+    ]
+
+
+def _charts(charts: Charts, span: str) -> dict[str, Any]:
+    """Nothing to draw where nothing happened: the labels are empty then."""
+    how = "clock" if span in ("1h", "1d") else "day"
+    labels = [fmt_time(at, how)[:5] if how == "clock" else fmt_day(at) for at in charts.at]
+    some = any(charts.done) or any(charts.failed)
+    return {
+        "chart_labels": labels if some else [],
+        "chart_done": charts.done,
+        "chart_failed": charts.failed,
+        "age_labels": labels if some or any(charts.age_s) else [],
+        "age": charts.age_s,
+        "wait_labels": labels if some else [],
+        **{f"wait_{name}": points for name, points in charts.wait.items()},
+        **{f"run_{name}": points for name, points in charts.run.items()},
     }
 
 
@@ -154,46 +198,3 @@ async def _changed(request: WebRequest, toast: str) -> Response[str]:
         toast=toast,
         **await _overview(request),
     )
-
-
-async def _worker(request: WebRequest) -> dict[str, Any]:
-    stored = await service.get_settings()
-    worker = request.app.state.worker
-    now = schedules.now_ms()
-    return {
-        "sections": queue_tabs(request, "queue_worker"),
-        "workers": [
-            {
-                "id": row["id"],
-                "here": row["id"] == worker.id,
-                "pid": row["pid"],
-                "host": row["host"],
-                "version": row["version"] or "",
-                "started_at": row["startedAt"],
-                "beat_s": max(0.0, (now - row["heartbeatAt"]) / 1000),
-                "draining": row["drainingAt"] is not None,
-            }
-            for row in await service.list_workers()
-        ],
-        "running": len(worker.runs),
-        "looks": worker.turns,
-        "writer_waiting": service.writer_waiting(),
-        "wal_bytes": service.wal_bytes(),
-        "ticks": [
-            {
-                "name": name,
-                "every_s": tick.every_s,
-                "at": tick.last_at,
-                "took_ms": tick.took_ms,
-                "error": tick.error or "",
-            }
-            for name, tick in worker.ticks.items()
-        ],
-        "form": {
-            "keep_done_days": stored["keepSucceededMs"] // service.DAY_MS,
-            "keep_failed_days": stored["keepFailedMs"] // service.DAY_MS,
-            "drain_s": stored["drainTimeoutMs"] // 1000,
-            "io_slots": stored["ioConcurrency"],
-            "long_slots": stored["longConcurrency"],
-        },
-    }

@@ -10,7 +10,7 @@ from app.core.i18n import _, ngettext
 from app.ops.pages.parts import line_of, queue_tabs, viewer_of
 from app.ops.service import jobs as jobs_service
 from app.ops.service import schedules, types
-from app.ops.wording import outcome, times
+from app.ops.wording import lane, outcome, times
 from app.web import forms
 from app.web.auth import WebRequest, client_ip
 from app.web.pages import page, redirect
@@ -39,7 +39,16 @@ class SteeringPages(Controller):
 
     @get("/types", name="queue_types")
     async def types(self, request: WebRequest) -> Response[str]:
-        rows = [msgspec.structs.asdict(row) for row in await types.list_types()]
+        rows = [
+            {
+                **msgspec.structs.asdict(row),
+                "lane_word": lane(row.lane),
+                "last_failed_url": request.app.route_reverse("queue_job", job_id=row.last_failed)
+                if row.last_failed
+                else "",
+            }
+            for row in await types.list_types()
+        ]
         tabs = queue_tabs(request, "queue_types")
         return page(request, "ops/types.html", block="type_rows", rows=rows, sections=tabs)
 
@@ -67,7 +76,7 @@ class SteeringPages(Controller):
                 "per_s": bucket.period_ms // 1000 or 1,
                 "burst": bucket.burst,
                 "blocked_until": bucket.blocked_until if bucket.blocked_until > now else None,
-                "free": bucket.tat <= now,
+                "used": types.used(bucket, now),
                 "changed": bucket.source == "user",
             }
             for bucket in await types.list_rates()
@@ -152,12 +161,14 @@ class SteeringPages(Controller):
     async def cancel_batch(self, request: WebRequest, batch_id: FromPath[str]) -> Response[str]:
         n = await schedules.cancel_batch(viewer_of(request), batch_id, ip=client_ip(request))
         text = ngettext("%(n)s job stopped.", "%(n)s jobs stopped.", n)
-        return redirect(request, _url(request, "queue_batch", batch_id=batch_id), toast=text)
+        return redirect(
+            request, request.app.route_reverse("queue_batch", batch_id=batch_id), toast=text
+        )
 
     @post("/batches/{batch_id:str}/retry", name="queue_batch_retry", status_code=303)
     async def retry_batch(self, request: WebRequest, batch_id: FromPath[str]) -> Response[str]:
         await schedules.retry_batch(viewer_of(request), batch_id, ip=client_ip(request))
-        url = _url(request, "queue_batch", batch_id=batch_id)
+        url = request.app.route_reverse("queue_batch", batch_id=batch_id)
         return redirect(request, url, toast=_("Queued again."))
 
 
@@ -168,17 +179,13 @@ def _batch(request: WebRequest, batch: Any) -> dict[str, Any]:
         **msgspec.structs.asdict(batch),
         "label": _(batch.label or "Batch"),
         "percent": whole,
-        "url": _url(request, "queue_batch", batch_id=batch.id),
-        "jobs_url": _url(request, "queue_jobs") + f"?q=batch:{batch.id}",
-        "callback_url": _url(request, "queue_job", job_id=batch.callback_job_id)
+        "url": request.app.route_reverse("queue_batch", batch_id=batch.id),
+        "jobs_url": request.app.route_reverse("queue_jobs") + f"?q=batch:{batch.id}",
+        "callback_url": request.app.route_reverse("queue_job", job_id=batch.callback_job_id)
         if batch.callback_job_id
         else "",
     }
 
 
-def _url(request: WebRequest, name: str, **keys: str) -> str:
-    return request.app.route_reverse(name, **keys)
-
-
 def _back(request: WebRequest, name: str, toast: str) -> Response[str]:
-    return redirect(request, _url(request, name), toast=toast)
+    return redirect(request, request.app.route_reverse(name), toast=toast)

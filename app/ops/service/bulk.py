@@ -5,6 +5,7 @@ Up to 500 are done at once; more become a job themselves, whose filter ends at t
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import apsw
 import msgspec
 
 from app.core import audit
@@ -13,12 +14,13 @@ from app.core.errors import Invalid
 from app.core.i18n import _
 from app.core.live import Viewer
 from app.ops.payloads import BulkAction
-from app.ops.service.jobs import matching
+from app.ops.service.jobs import count_jobs, matching
 from db.engine import DB
 from jobs import enqueue as queue
 from jobs.context import Context
 from jobs.enqueue import Duplicate, enqueue
 from jobs.outcome import Fail
+from jobs.why import situation
 
 AT_ONCE = 500
 
@@ -52,12 +54,6 @@ class Done(msgspec.Struct, frozen=True):
     job_id: str = ""
 
 
-async def count(state: str, q: str, newest: str) -> int:
-    """How many jobs the filter names."""
-    where, args = matching(state=state, q=q, newest=newest)
-    return int(await DB.value(f"SELECT count(*) FROM queueJobs j WHERE {where}", args))  # noqa: S608
-
-
 async def act(
     viewer: Viewer,
     action: str,
@@ -75,7 +71,7 @@ async def act(
         raise Invalid(id=_("Choose at least one job."))
     detail = {"state": state, "q": q} if not ids else {}
     if not ids:
-        if await count(state, q, newest) > AT_ONCE:
+        if await count_jobs(state, q, newest=newest) > AT_ONCE:
             payload = BulkAction(action=action, state=state, q=q, newest=newest, actor=viewer.id)
             async with DB.tx() as tx:
                 asked = await enqueue(payload, tx=tx, owner=viewer.id)
@@ -95,7 +91,7 @@ async def work(job: BulkAction, ctx: Context) -> dict[str, int]:
     """
     if not await is_admin(job.actor):
         raise Fail("who asked for this is no admin any more", "not_admin")
-    total = await count(job.state, job.q, job.newest)
+    total = await count_jobs(job.state, job.q, newest=job.newest)
     seen, changed, below = ctx.cursor or (0, 0, "")
     while ids := await _page(job.state, job.q, job.newest, below):
         ctx.check()
@@ -111,7 +107,12 @@ async def work(job: BulkAction, ctx: Context) -> dict[str, int]:
 async def _page(state: str, q: str, newest: str, below: str) -> list[str]:
     where, args = matching(state=state, q=q, newest=newest, before=below)
     sql = f"SELECT j.id FROM queueJobs j WHERE {where} ORDER BY j.id DESC LIMIT {AT_ONCE}"  # noqa: S608
-    return [row["id"] for row in await DB.all(sql, args)]
+
+    def read(connection: apsw.Connection) -> list[str]:
+        rows = connection.execute(sql, {**situation(connection).args, **args})
+        return [str(job_id) for (job_id,) in rows]
+
+    return await DB.read(read)
 
 
 async def _apply(action: str, ids: Sequence[str]) -> int:

@@ -1,6 +1,5 @@
-"""The queue as a whole: how it stands, its pause, slots and settings, who works on it."""
+"""The queue as a whole: how it stands, its pause, slots and settings."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -9,7 +8,8 @@ from app.core import audit
 from app.core.errors import Invalid
 from app.core.i18n import _
 from app.core.live import Viewer
-from app.ops.service.jobs import COUNT_LIMIT, FILTERS
+from app.ops.service import watch
+from app.ops.service.jobs import count_states
 from db import clock
 from db.connection import Row
 from db.engine import DB
@@ -17,27 +17,43 @@ from jobs import enqueue as queue
 from jobs import history
 
 SLOTS_MOST = 20
-SILENT_MS = 30_000
-
-
 DAY_MS = 86_400_000
 SPANS = {
     "1h": (3_600_000, 60_000),
     "1d": (DAY_MS, 1_800_000),
     "7d": (7 * DAY_MS, 3 * 3_600_000),
+    "30d": (30 * DAY_MS, DAY_MS // 2),
     "90d": (90 * DAY_MS, 2 * DAY_MS),
 }
 SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
+_NEXT = """
+SELECT (SELECT min(runAt) FROM queueJobs WHERE state='queued' AND runAt>?1
+         AND attempts=0 AND snoozes=0) AS scheduled,
+  (SELECT min(runAt) FROM queueJobs WHERE state='queued' AND attempts>0) AS retrying
+"""
+_FAILING = """
+SELECT type, count(*) AS count, max(errorCode) AS code FROM queueJobs
+WHERE state = 'failed' AND finishedAt > ? AND acknowledgedAt IS NULL
+GROUP BY +type ORDER BY count DESC LIMIT 5
+"""
+_WORKERS = """
+SELECT max(heartbeatAt) AS beat, min(drainingAt IS NOT NULL) AS draining FROM queue_workers
+"""
+
 
 class Charts(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures by step; `wait` and `run` in ms by percentile."""
+    """Figures by step: `wait` and `run` in ms by percentile, None where nothing ran.
+
+    `age_s`: of the oldest job that could start.
+    """
 
     at: list[int]
     done: list[int]
     failed: list[int]
-    wait: dict[str, list[int]]
-    run: dict[str, list[int]]
+    wait: dict[str, list[int | None]]
+    run: dict[str, list[int | None]]
+    age_s: list[float]
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,59 +67,52 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """The queue at a glance. `counts` stop at 10,000."""
+    """The queue at a glance. `counts`: by state as people see it, of ended ones up to 10,000.
+
+    `next_at`: when the next scheduled, and the next retrying job is due. `done_day`: in 24 hours.
+    """
 
     paused: bool
     paused_reason: str
     slots: int
     counts: dict[str, int]
     alive: bool
+    late_ms: float
     draining: bool
     failing: list[Row]
     oldest_ready_s: float
+    next_at: dict[str, int | None]
+    done_day: int
 
 
 async def get_overview() -> Overview:
     """Pause, slots, counters and what fails most."""
-    settings = await DB.one("SELECT paused, pausedReason, concurrency FROM queueSettings")
-    counts = {
-        name: int(
-            await DB.value(
-                f"SELECT count(*) FROM (SELECT 1 FROM queueJobs WHERE {where} LIMIT {COUNT_LIMIT})"  # noqa: S608
-            )
-        )
-        for name, where in FILTERS.items()
-        if name
-    }
+    settings = await get_settings()
     now = clock.ms()
-    worker = await DB.one(
-        "SELECT max(heartbeatAt) AS beat, max(drainingAt) AS draining FROM queue_workers"
-    )
-    failing = await DB.all(
-        "SELECT type, count(*) AS count, max(errorCode) AS code FROM queueJobs"
-        " WHERE state = 'failed' AND finishedAt > ? AND acknowledgedAt IS NULL"
-        " GROUP BY +type ORDER BY count DESC LIMIT 5",
-        (now - 86_400_000,),
-    )
-    oldest = await DB.value(
-        "SELECT min(runAt) FROM queueJobs WHERE state = 'queued' AND runAt <= ?", (now,)
-    )
+    worker = await DB.one(_WORKERS) or {}
+    pulse = await watch.pulse()
+    day = history.total((await history.by_type(now - DAY_MS)).values())
     return Overview(
-        paused=bool(settings and settings["paused"]),
-        paused_reason=str((settings and settings["pausedReason"]) or ""),
-        slots=int(settings["concurrency"]) if settings else 0,
-        counts=counts,
-        alive=bool(worker and worker["beat"] and now - worker["beat"] < SILENT_MS),
-        draining=bool(worker and worker["draining"]),
-        failing=failing,
-        oldest_ready_s=(now - oldest) / 1000 if oldest else 0.0,
+        paused=bool(settings["paused"]),
+        paused_reason=str(settings["pausedReason"] or ""),
+        slots=int(settings["concurrency"]),
+        counts=await count_states(),
+        alive=bool(worker["beat"]) and now - worker["beat"] < watch.SILENT_MS,
+        late_ms=pulse.late_ms,
+        draining=bool(worker["draining"]),
+        failing=await DB.all(_FAILING, (now - DAY_MS,)),
+        oldest_ready_s=pulse.oldest_ready_ms / 1000,
+        next_at=await DB.one(_NEXT, (now,)) or {},
+        done_day=day.counts["succeeded"],
     )
 
 
 async def get_charts(span: str) -> Charts:
-    """Throughput and waits over 1 h, 1 d, 7 d or 90 d, in about 60 steps."""
+    """Throughput, waits and the backlog over 1 h to 90 d, in about 60 steps."""
     length, step = SPANS.get(span, SPANS["1h"])
-    cells = await history.cells(clock.ms() - length, step)
+    since = clock.ms() - length
+    cells = await history.cells(since, step)
+    ages = await watch.ages(since, step)
     whole = [cell for _at, cell in cells]
     return Charts(
         at=[at for at, _cell in cells],
@@ -111,23 +120,8 @@ async def get_charts(span: str) -> Charts:
         failed=[cell.counts["failed"] + cell.counts["retried"] for cell in whole],
         wait={name: _points(whole, "wait", share) for name, share in SHARES.items()},
         run={name: _points(whole, "run", share) for name, share in SHARES.items()},
+        age_s=[round(ages.get(at, 0) / 1000, 1) for at, _cell in cells],
     )
-
-
-async def list_workers() -> list[Row]:
-    """The living processes, oldest first."""
-    return await DB.all("SELECT * FROM queue_workers ORDER BY startedAt")
-
-
-def writer_waiting() -> int:
-    """How many writes stand in line."""
-    return DB.writer.waiting()
-
-
-def wal_bytes() -> int:
-    """How long the write-ahead log is."""
-    path = Path(f"{DB.path}-wal")
-    return path.stat().st_size if path.exists() else 0
 
 
 async def get_settings() -> Row:
@@ -156,10 +150,6 @@ async def pause_queue(viewer: Viewer, *, stop: bool = False, ip: str = "") -> No
                 await queue.cancel(id=row["id"])
 
 
-def _points(cells: list[history.Cell], which: str, share: float) -> list[int]:
-    return [history.percentile(getattr(cell.hist, which), share) or 0 for cell in cells]
-
-
 async def resume_queue(viewer: Viewer, *, ip: str = "") -> None:
     """Start jobs again."""
     await _set(viewer, "paused = 0, pausedAt = NULL, pausedReason = NULL", "queue.resumed", ip)
@@ -183,3 +173,7 @@ async def _set(
         await audit.record(
             action, actor_id=viewer.id, ip=ip, object_type="queue", object_id="1", detail=detail
         )
+
+
+def _points(cells: list[history.Cell], which: str, share: float) -> list[int | None]:
+    return [history.percentile(getattr(cell.hist, which), share) for cell in cells]

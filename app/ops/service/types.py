@@ -23,6 +23,12 @@ ON CONFLICT(type) DO UPDATE SET paused=?2, concurrency=?3, maxAttempts=?4, timeo
 """
 
 
+_LAST_FAILED = """
+SELECT type, id, max(finishedAt) AS at FROM queueJobs
+WHERE state = 'failed' AND finishedAt > ? GROUP BY +type
+"""
+
+
 class TypeRow(msgspec.Struct, frozen=True, kw_only=True):
     """One type: limits in force (None = none), backlog, figures of the last day."""
 
@@ -40,6 +46,9 @@ class TypeRow(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     p95_ms: int | None
     here: bool
+    spark: list[int]
+    last_failed: str
+    last_failed_at: int | None
 
 
 class TypeWish(msgspec.Struct, kw_only=True):
@@ -67,7 +76,10 @@ async def list_types() -> list[TypeRow]:
         " UNION ALL SELECT type, state FROM queueJobs WHERE state = 'running') GROUP BY type"
     )
     counts = {row["type"]: row for row in live}
-    figures = await history.by_type(clock.ms() - DAY_MS)
+    since = clock.ms() - DAY_MS
+    figures = await history.by_type(since)
+    hours = await history.hours(since)
+    failures = {row["type"]: row for row in await DB.all(_LAST_FAILED, (since,))}
     rows = []
     for name in sorted({*REGISTRY.handlers, *counts}):
         handler = REGISTRY.handlers.get(name)
@@ -97,6 +109,9 @@ async def list_types() -> list[TypeRow]:
                 failed=figure.counts["failed"],
                 p95_ms=history.percentile(figure.hist.run, 0.95),
                 here=handler is not None,
+                spark=hours.get(name, []),
+                last_failed=failures.get(name, {}).get("id", ""),
+                last_failed_at=failures.get(name, {}).get("at"),
             )
         )
     return rows
@@ -134,6 +149,12 @@ async def put_type(viewer: Viewer, name: str, wish: TypeWish, *, ip: str = "") -
 async def list_rates() -> list[Bucket]:
     """Every bucket."""
     return await rates.every()
+
+
+def used(bucket: Bucket, now: int) -> int:
+    """How many of a bucket's starts are taken at this moment."""
+    every = -(-bucket.period_ms // bucket.limit_count)
+    return min(bucket.burst, -(-max(0, bucket.tat - now) // every))
 
 
 async def put_rate(viewer: Viewer, key: str, wish: RateWish, *, ip: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from app.core.area import Remedy
 from app.core.i18n import _
 from app.tickets.outcomes import Outcome
 
@@ -152,3 +153,14 @@ def _words() -> dict[Outcome, Wording]:
             "again", _("browser fault"), _("The browser stopped.") + " " + again
         ),
     }
+
+
+def remedy(code: str) -> Remedy | None:
+    """What helps against a job that failed with that code; None for a code that is not ours."""
+    try:
+        words = wording(Outcome(code))
+    except ValueError:
+        return None
+    advice = {"login": _("Enter the login again"), "consent": _("Decide about consent")}
+    page = "tickets_settings" if words.advice else ""
+    return Remedy(text=words.text, word=advice.get(words.advice, ""), url=page)

@@ -147,7 +147,7 @@ async def test_an_action_on_all_that_match_leaves_later_ones_alone(people: Peopl
     for n in range(3):
         await enqueue(Sweep(), dedupe=f"old:{n}", delay_s=3600)
     text = (await people.admin.get("/admin/queue/jobs?state=queued")).text
-    assert "with all 3 that match" in text
+    assert "All 3 that match" in text
     found = re.search(r'name="newest" value="([^"]+)"', text)
     assert found
     await enqueue(Sweep(), dedupe="later", delay_s=3600)

@@ -1,12 +1,14 @@
 """Sample data of the pages that steer the queue: (template, data, blocks) by name."""
 
+from types import SimpleNamespace as Thing
 from typing import Any
 
 AT = 1_795_000_000_000
-TABS = [{"title": "Overview", "url": "/q", "here": True, "count": None}]
+TABS = [{"title": "Overview", "url": "/q", "here": True, "key": "q"}]
 TYPE: dict[str, Any] = {
     "type": "tickets.download",
     "lane": "io",
+    "lane_word": "light work",
     "paused": False,
     "limit": 2,
     "attempts": 5,
@@ -19,6 +21,9 @@ TYPE: dict[str, Any] = {
     "failed": 2,
     "p95_ms": 512,
     "here": True,
+    "spark": [0, 3, 1],
+    "last_failed_url": "/job",
+    "last_failed_at": AT,
 }
 BATCH: dict[str, Any] = {
     "id": "b1",
@@ -55,7 +60,7 @@ RATE: dict[str, Any] = {
     "per_s": 60,
     "burst": 1,
     "blocked_until": AT,
-    "free": False,
+    "used": 1,
     "changed": True,
 }
 WORKER: dict[str, Any] = {
@@ -67,14 +72,24 @@ WORKER: dict[str, Any] = {
             "host": "host",
             "version": "0.1",
             "started_at": AT,
+            "up_s": 9000.0,
             "beat_s": 4.0,
+            "silent": False,
             "draining": False,
+            "jobs": 3,
         }
     ],
-    "running": 3,
-    "looks": 99,
-    "writer_waiting": 0,
-    "wal_bytes": 4_000_000,
+    "engine": Thing(
+        late_ms=3.4,
+        writes_waiting=0,
+        write_ms=12.0,
+        wal_bytes=4_000_000,
+        db_bytes=90_000_000,
+        looks=99,
+    ),
+    "late": False,
+    "lanes": [("ordinary work", 1, 2), ("long transfers", 0, 4)],
+    "storage_full": False,
     "ticks": [{"name": "a.look", "every_s": 30.0, "at": AT, "took_ms": 2, "error": "it broke"}],
     "form": {
         "keep_done_days": 7,
@@ -95,7 +110,7 @@ def shown(rows: list[Any]) -> dict[str, Shown]:
         return (f"ops/{name}.html", {"sections": TABS, **data}, (block,))
 
     off = {"here": False, "enabled": False, "paused": True, "upcoming": [], "fires": []}
-    other = {"blocked_until": None, "free": True, "changed": False, "running": 0}
+    other = {"blocked_until": None, "used": 0, "changed": False, "running": 0}
     return {
         "types": of("types", "type_rows", rows=[TYPE, {**TYPE, **off}, {**TYPE, "paused": True}]),
         "types_none": of("types", "type_rows", rows=[]),

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.core.area import Hit
 from app.web.lists import Listing
-from tests.app.web import queue_samples, ticket_samples
+from tests.app.web import job_samples, queue_samples, ticket_samples
 
 NOW = datetime(2026, 11, 20, 10, 42, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=4)
@@ -25,30 +25,6 @@ class Sample:
     blocks: tuple[str, ...] | None = None
 
 
-def _row(**more: Any) -> Thing:
-    given: dict[str, Any] = {
-        "id": "0199",
-        "label": "Ticket for Tom <b>Fischer</b>",
-        "type": "tickets.download",
-        "look": "running",
-        "word": "running",
-        "progress": 63,
-        "text": "14 of 22",
-        "age_s": 120.0,
-        "attempts": 1,
-        "max_attempts": 5,
-        "owner": "Jana Brandt",
-        "url": "/jobs/0199",
-        "cancel_url": "/jobs/0199/cancel",
-        "retry_url": "",
-    }
-    return Thing(**{**given, **more})
-
-
-ROWS = [
-    _row(),
-    _row(id="0200", look="failed", word="failed", progress=None, cancel_url="", retry_url="/x"),
-]
 TICKET = Thing(
     id=812,
     product="Deutschlandsemesterticket",
@@ -124,28 +100,6 @@ TABS = [
     Thing(title="All", url="/x", here=True, count=1212),
     Thing(title="Failed", url="/y", here=False, count=None),
 ]
-JOB = Thing(
-    **{
-        **vars(_row()),
-        "stage": "Downloading",
-        "done_bytes": 5_380_000_000,
-        "total_bytes": 8_410_000_000,
-        "speed": 41_300_000,
-        "left_s": 72.0,
-        "open": True,
-        "error": "The disk is full",
-        "error_code": "storage_error",
-        "advice": "Make room.",
-        "subject_url": "/firmware/1",
-        "subject_word": "S928B",
-        "acts": [
-            {"word": "Start now", "url": "/x", "question": "", "id": "run"},
-            {"word": "Delete", "url": "/x", "question": "Sure?", "id": "delete"},
-        ],
-        "edit_url": "/x",
-        "priority": 30,
-    }
-)
 INVITES: dict[str, Any] = {
     "rows": [
         Thing(
@@ -175,30 +129,6 @@ MADE = Thing(
 )
 LISTED = ("invite_new", "invite_rows")
 TYPED = {"label": "Wilhelmine", "email": "wilhelmine@", "hours": "960", "domains": "tickets"}
-QUEUE: dict[str, Any] = {
-    "health": Thing(look="running", word="Running", notes=["oldest waits 4 s"]),
-    "paused": True,
-    "paused_reason": "Moving house",
-    "slots": 8,
-    "slots_max": 20,
-    "counters": [Thing(look="running", word="running", count=6, note="of 8", url="/x")],
-    "chart_labels": ["10:00", "10:01", "10:02"],
-    "chart_done": [40, 1234, 7],
-    "chart_failed": [0, 3, 0],
-    "wait_labels": ["10:00", "10:01"],
-    "wait_p50": [18, 20],
-    "wait_p95": [50, 60],
-    "wait_p99": [80, 77],
-    "run_p50": [18, 20],
-    "run_p95": [50, 60],
-    "run_p99": [80, 77],
-    "sections": queue_samples.TABS,
-    "spans": queue_samples.TABS,
-    "rows": ROWS,
-    "total_open": 71,
-    "failing": [Thing(type="a.b", count=2, text="why", url="/x")],
-    "schedules": [Thing(name="Backup", at=NOW)],
-}
 ACCOUNT: dict[str, Any] = {
     "login": "jana",
     "email": "jana@example.org",
@@ -245,38 +175,6 @@ DASHBOARD: dict[str, Any] = {
     "tour": [Thing(title="A ticket", text="Look", url="/x", done=False)],
     "steps": [Thing(title="Invite", text="People", url="/x", done=False)],
 }
-LIST: dict[str, Any] = {
-    "mine": False,
-    "tabs": TABS,
-    "q": "tick",
-    "state": "open",
-    "rows": ROWS,
-    "newer": 4,
-    "newest_url": "/x",
-    "here_url": "/jobs?q=tick",
-    "newer_url": "",
-    "older_url": "/older",
-    "search_url": "/jobs",
-    "sections": queue_samples.TABS,
-    "matching": 1234,
-    "newest": "0199",
-    "bulk_actions": [("cancel", "Cancel"), ("retry", "Try again")],
-}
-JOB_PAGE: dict[str, Any] = {
-    "mine": False,
-    "job": JOB,
-    "facts": [Thing(word="Lane", value="io", mono=True)],
-    "why": [Thing(look="held", word="Rate closed", note="until 10:44", url="/x")],
-    "events": [Thing(look="ready", word="Created", at=NOW, note="")],
-    "log": [Thing(at=NOW, level="warn", text="slow")],
-    "log_url": "/log",
-    "payload": '{"a": 1}',
-    "result": "ok",
-    "output": "make: all done",
-    "parent": Thing(label="Fan out", type="a.c", url="/x", look="success", word="done"),
-    "batch_url": "/b",
-    "children": [Thing(label="Check", type="a.b", url="/x", look="held", word="waiting")],
-}
 OPEN_INVITE = Thing(email="tom@example.org", label="Tom", creator="jana", expires_at=NOW)
 NOTICE = Thing(
     id="0199a",
@@ -308,22 +206,6 @@ ALL = {
     ),
     "index_empty": Sample("tickets/index.html", NOTHING, NOW_AND_ROWS),
     **{name: Sample(*given) for name, given in ticket_samples.more(TICKET, TABS).items()},
-    "queue": Sample("ops/queue.html", QUEUE, ("queue_now", "queue_rows")),
-    "queue_idle": Sample(
-        "ops/queue.html",
-        {**QUEUE, "paused": False, "rows": [], "chart_labels": [], "wait_labels": []},
-        ("queue_now", "queue_rows"),
-    ),
-    "jobs": Sample("ops/jobs.html", LIST, ("job_rows",)),
-    "jobs_none": Sample(
-        "ops/jobs.html", {**LIST, "mine": True, "rows": [], "q": "", "state": ""}, ("job_rows",)
-    ),
-    "job": Sample("ops/job.html", JOB_PAGE, ("job_now",)),
-    "job_mine": Sample(
-        "ops/job.html",
-        {**JOB_PAGE, "mine": True, "payload": "", "result": "", "log": [], "log_url": ""},
-        ("job_now",),
-    ),
     "patterns": Sample(
         "ops/patterns.html",
         {"listing": Listing("/p", {"state": "", "q": ""}, "name", "name", total=1204)},
@@ -371,5 +253,6 @@ ALL = {
     "palette_none": Sample("palette.html", {"q": "zz", "groups": []}, ("palette_rows",)),
     "offline": Sample("offline.html", {"user": None}),
     "error": Sample("error.html", {**FAULT, "reference": "7f3a-91c2"}, ("fault_toast",)),
-    **{name: Sample(*shown) for name, shown in queue_samples.shown(ROWS).items()},
+    **{name: Sample(*shown) for name, shown in job_samples.SHOWN.items()},
+    **{name: Sample(*shown) for name, shown in queue_samples.shown(job_samples.ROWS).items()},
 }
