@@ -23,6 +23,7 @@ NO_PAGE = {
     "ticket_frame": "a frame of its own policy",
     "ticket_look_frame": "a frame of its own policy",
     "firmware_file": "a file",
+    "queue_job_output_file": "a file",
     "healthz": "for machines",
     "readyz": "for machines",
     "worker": "a script",
