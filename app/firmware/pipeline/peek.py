@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from zlib_ng import zlib_ng
+from isal import isal_zlib
 
 from app.core.bulk import Stream
 from app.core.errors import Upstream
@@ -71,7 +71,7 @@ def read_local(part_file: Path, size: int) -> tuple[list[Member], int]:
 
 def _segment(start: int, data: bytes) -> Segment:
     length = len(data)
-    return Segment(start=start, length=length, done=length, crc32=zlib_ng.crc32(data))
+    return Segment(start=start, length=length, done=length, crc32=isal_zlib.crc32(data))
 
 
 def _read(source: Source, start: int, end: int, size: int) -> bytes:

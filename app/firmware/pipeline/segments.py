@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
-from zlib_ng import zlib_ng
+from isal import isal_zlib
 
 MIB = 1024 * 1024
 LARGEST, SMALLEST = 64 * MIB, MIB
@@ -117,7 +117,7 @@ def whole_crc(segments: Sequence[Segment], size: int) -> int | None:
     for segment in segments:
         if segment.start != at or not segment.full:
             return None
-        crc = zlib_ng.crc32_combine(crc, segment.crc32, segment.length)
+        crc = isal_zlib.crc32_combine(crc, segment.crc32, segment.length)
         at = segment.end
     return crc if at == size else None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from zlib_ng import zlib_ng
+from isal import isal_zlib
 
 from app.firmware import archive
 from app.firmware.archive import DEFLATED, LOCAL, Member
@@ -23,7 +23,7 @@ LARGE = 8 * 1024 * 1024
 FOOTER = 512
 WRITE_OUT = 8 * 1024 * 1024
 PUNCH = 1024 * 1024
-_INFLATE: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # its stub says a value
+_INFLATE: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub says a value
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ class Output:
         """Take the next unpacked bytes."""
         if self._size + len(data) > self._member.size:
             raise _Damaged
-        self._crc = zlib_ng.crc32(data, self._crc)
+        self._crc = isal_zlib.crc32(data, self._crc)
         self._md5.feed(data)
         view = memoryview(data)
         while view:
@@ -187,7 +187,7 @@ class Follower:
 
     def _pour(self, member: Member, at: int, output: Output) -> bool:
         end = at + member.packed
-        inflate: Any = zlib_ng.decompressobj(-15) if member.method == DEFLATED else None
+        inflate: Any = isal_zlib.decompressobj(-15) if member.method == DEFLATED else None
         while at < end:
             here = self._state.wait_for(at, end)
             if not here:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from zlib_ng import zlib_ng
+from isal import isal_zlib
 
 from app.core.errors import Conflict
 from app.core.i18n import _
@@ -115,7 +115,7 @@ def _read(path: Path, stopped: Any) -> Found | None:
             data = os.pread(fd, PIECE, at)
             if not data:
                 return None
-            crc = zlib_ng.crc32(data, crc)
+            crc = isal_zlib.crc32(data, crc)
             whole.update(data)
             if said:
                 inner.update(data[: max(0, body - at)])
