@@ -269,14 +269,14 @@ def unpack(url: str, home: Path) -> dict[str, Callable[[], float]]:
 
 def decrypt() -> dict[str, Callable[[], float]]:
     """The pipeline's decryption alone, one core; bytes a second."""
-    from app.firmware.pipeline.receive import CHUNK, Decrypt
+    from app.firmware.pipeline.receive import BLOCK, CHUNK, Decrypt
 
     def run() -> float:
-        tool, data = Decrypt(bytes(16)), memoryview(bytearray(CHUNK))
+        tool, data = Decrypt(bytes(16)), memoryview(bytearray(CHUNK + BLOCK))
         count, began = 0, time.perf_counter()
         while (took := time.perf_counter() - began) < 2:
             for _ in range(200):
-                tool(data)
+                tool(data, CHUNK)
             count += 200
         return count * CHUNK / took
 
