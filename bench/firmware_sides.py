@@ -269,7 +269,8 @@ def unpack(url: str, home: Path) -> dict[str, Callable[[], float]]:
 
 def decrypt() -> dict[str, Callable[[], float]]:
     """The pipeline's decryption alone, one core; bytes a second."""
-    from app.firmware.pipeline.receive import BLOCK, CHUNK, Decrypt
+    from app.firmware.pipeline.receive import CHUNK, Decrypt
+    from app.firmware.pipeline.segments import BLOCK
 
     def run() -> float:
         tool, data = Decrypt(bytes(16)), memoryview(bytearray(CHUNK + BLOCK))
