@@ -14,6 +14,7 @@ from app.core.errors import Invalid
 from app.core.i18n import _, ngettext
 from app.web import auth, forms, lists
 from app.web.auth import WebRequest
+from app.web.inline import said
 from app.web.links import absolute, url
 from app.web.lists import Listing
 from app.web.pages import done, page, redirect
@@ -103,9 +104,7 @@ class InvitePages(Controller):
     async def validate(self, request: WebRequest) -> Response[str]:
         form = await forms.read_form(request, InviteForm)
         errors = await invites.look_at(hours=form.hours, label=form.label, email=form.email)
-        name = forms.looked_at(request)
-        status = 422 if errors.get(name) else 200
-        return page(request, "_said.html", status=status, errors=errors, name=name)
+        return said(request, errors)
 
     @get("/many", name="invites_many")
     async def many(self, request: WebRequest) -> Response[str]:

@@ -14,6 +14,7 @@ from app.tickets.service import devices
 from app.tickets.service.devices import DeviceForm
 from app.web import forms
 from app.web.auth import WebRequest
+from app.web.inline import said
 from app.web.pages import is_fragment, page, redirect
 
 TEMPLATE = "tickets/device.html"
@@ -54,6 +55,8 @@ class DevicePages(Controller):
             errors = devices.check(form)
         except Invalid as error:
             form, errors = DeviceForm(), error.fields
+        if forms.looked_at(request):
+            return said(request, errors)
         if not is_fragment(request):
             return _form(request, form, "", errors=errors)
         return page(
