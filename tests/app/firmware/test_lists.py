@@ -17,14 +17,10 @@ async def versions(*states: str) -> list[int]:
     """Made-up versions, each a little larger than the one before."""
     for number, state in enumerate(states):
         await DB.execute(
-            "INSERT INTO firmware (version_code, path, filename, size_bytes, state, model, csc)"
-            " VALUES (?, ?, 'f.zip.enc4', ?, ?, 'SM-S921B', 'EUX')",
-            (
-                f"S921BXXU{number}AAA1/S921BOXM{number}AAA1/X",
-                f"p{number}",
-                1000 * (number + 1),
-                state,
-            ),
+            "INSERT INTO firmware (version_code, latest_fw_version, path, filename, size_bytes,"
+            " state, logic_value_factory, model, csc)"
+            " VALUES (?1, ?1, ?1, 'f.zip.enc4', ?2, ?3, '', 'SM-S921B', 'EUX')",
+            (f"S921BXXU{number}AAA1/S921BOXM{number}AAA1/X/X", 1000 * (number + 1), state),
         )
     return [row["id"] for row in await DB.all("SELECT id FROM firmware ORDER BY id")]
 
