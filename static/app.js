@@ -138,7 +138,7 @@
   on("toggle", (event) => { if (event.newState === "open" && event.target.matches?.(".menu[popover]")) place(event.target); }, { addEventListener: (type, run) => document.addEventListener(type, run, true) });
   on("change", (event) => {
     const it = event.target;
-    if (it.matches("[data-pick-all]")) each("tbody .pick input", (box) => { box.checked = it.checked; }, it.closest(".list"));
+    if (it.matches("[data-pick-all]")) each("tbody .pick input:not(:disabled)", (box) => { box.checked = it.checked; }, it.closest(".list"));
     if (it.closest?.(".pick")) count(it.closest(".list"));
   });
   on("input", (event) => {

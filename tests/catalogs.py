@@ -14,7 +14,12 @@ from babel.messages.pofile import read_po, write_po
 from app.core.i18n import DOMAIN, LANGUAGES
 from app.core.paths import LOCALES, ROOT
 
-KEYWORDS: dict[str, tuple[int, ...] | None] = {"_": None, "mark": None, "ngettext": (1, 2)}
+KEYWORDS: dict[str, tuple[int, ...] | None] = {
+    "_": None,
+    "mark": None,
+    "ngettext": (1, 2),
+    "key": (3,),  # what a setting is for: settings.key(name, default, help)
+}
 UNREAD = "needs a reader: written by the developers, not yet read by somebody who grew up with it"
 _PLACE = re.compile(r"%\((\w+)\)([a-z])")
 

@@ -89,7 +89,10 @@ class FirmwareApi(Controller):
     @get("/", name="api_firmware", opt={"access": "token:firmware:read"})
     async def index(self, q: FromQuery[str] = "", at: FromQuery[Page] = 0) -> Repository:
         """List the versions that are here, newest first."""
-        rows, more = await library.list_versions(Filter(q=q.strip()[:60], at=at))
+        rows, total = await library.list_versions(
+            Filter(q=q.strip()[:60]), offset=at * library.PAGE
+        )
+        more = total > (at + 1) * library.PAGE
         return Repository(firmware=[_firmware(row) for row in rows], more=more)
 
     @get("/{firmware_id:int}", name="api_firmware_one", opt={"access": "token:firmware:read"})

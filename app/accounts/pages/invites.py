@@ -14,6 +14,8 @@ from app.core.errors import Invalid
 from app.core.i18n import _, ngettext
 from app.web import auth, forms, lists
 from app.web.auth import WebRequest
+from app.web.flash import Undo
+from app.web.inline import said
 from app.web.links import absolute, url
 from app.web.lists import Listing
 from app.web.pages import done, page, redirect
@@ -72,12 +74,18 @@ class InvitePages(Controller):
     @post("/bulk", name="invites_bulk", status_code=303)
     async def bulk(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
         form = await forms.read_form(request, BulkForm)
+        here, ip = lists.back_to(url(request, "invites"), form.back), auth.client_ip(request)
+        if form.action == "reopen":
+            count = await invites.reopen_many(user_id, form.id, ip=ip)
+            words = ngettext("%(n)s invite is open again.", "%(n)s invites are open again.", count)
+            return redirect(request, here, toast=words)
         if form.action != "revoke":
             raise Invalid(action=_("Choose what to do."))
-        count = await invites.revoke_many(user_id, form.id, ip=auth.client_ip(request))
-        here = lists.back_to(url(request, "invites"), form.back)
-        words = ngettext("%(n)s invite was revoked.", "%(n)s invites were revoked.", count)
-        return redirect(request, here, toast=words)
+        revoked = await invites.revoke_many(user_id, form.id, ip=ip)
+        words = ngettext("%(n)s invite was revoked.", "%(n)s invites were revoked.", len(revoked))
+        fields = [("action", "reopen"), ("back", form.back), *(("id", each) for each in revoked)]
+        undo = Undo(url(request, "invites_bulk"), fields) if revoked else None
+        return redirect(request, here, toast=words, undo=undo)
 
     @post("/", name="invites_create", status_code=200)
     async def create(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
@@ -103,9 +111,7 @@ class InvitePages(Controller):
     async def validate(self, request: WebRequest) -> Response[str]:
         form = await forms.read_form(request, InviteForm)
         errors = await invites.look_at(hours=form.hours, label=form.label, email=form.email)
-        name = forms.looked_at(request)
-        status = 422 if errors.get(name) else 200
-        return page(request, "_said.html", status=status, errors=errors, name=name)
+        return said(request, errors)
 
     @get("/many", name="invites_many")
     async def many(self, request: WebRequest) -> Response[str]:

@@ -12,6 +12,7 @@ from app.accounts.service.redeem import Gone
 from app.core.errors import AppError, Invalid, NotFound
 from app.web import auth, cookies, forms
 from app.web.auth import WebRequest
+from app.web.inline import said
 from app.web.links import url
 from app.web.pages import page, redirect
 
@@ -24,6 +25,14 @@ class JoinForm(msgspec.Struct, kw_only=True):
     login: str
     email: str = ""
     password: str
+
+
+class SoFar(msgspec.Struct, kw_only=True):
+    """The same form, half filled in."""
+
+    login: str = ""
+    email: str = ""
+    password: str = ""
 
 
 class CodeForm(msgspec.Struct, kw_only=True):
@@ -78,6 +87,17 @@ class JoinPages(Controller):
         response = welcome(request, entered)
         cookies.clear_cookie(response, request, cookies.JOIN)
         return response
+
+    @post("/join/check", name="join_check", opt={"access": "anon_only"}, status_code=200)
+    async def check(self, request: WebRequest) -> Response[str]:
+        """What is wrong with one field, while the form is filled in."""
+        posted = await forms.read(request)
+        errors = dict[str, str]()
+        if secret := _secret(request):
+            form = forms.check(posted, SoFar)
+            ip = auth.client_ip(request)
+            errors = await redeem.look_over(secret, form.login, form.email, form.password, ip)
+        return said(request, errors)
 
 
 def _join_page(

@@ -26,6 +26,7 @@ USUAL = "-made"
 MOST_LINES = 200
 MOST_OPEN = 1000  # so that a script gone wrong ends somewhere
 LABEL_MAX = 80
+SLIP_MS = 60_000  # as long as the way back is shown
 
 CREATOR_MAY = (
     "EXISTS (SELECT 1 FROM users c WHERE c.id = invite_tokens.created_by AND c.role = 'admin'"
@@ -221,18 +222,41 @@ async def list_invites(
     )
 
 
-async def revoke_many(admin_id: str, shorts: Sequence[str], *, ip: str = "") -> int:
-    """Revoke what is still open of these; how many that were."""
+async def revoke_many(admin_id: str, shorts: Sequence[str], *, ip: str = "") -> list[str]:
+    """Revoke what is still open of these; which ones that were."""
     if not shorts:
         raise Invalid(id=_("Choose at least one invite."))
-    revoked = 0
+    revoked: list[str] = []
     for short in dict.fromkeys(shorts[:MOST_LINES]):
         try:
             await revoke_invite(admin_id, short, ip=ip)
         except (Conflict, NotFound):
             continue
-        revoked += 1
+        revoked.append(short)
     return revoked
+
+
+async def reopen_many(admin_id: str, shorts: Sequence[str], *, ip: str = "") -> int:
+    """Take back what was revoked a moment ago, and that only; how many open again."""
+    since = clock.text(clock.from_ms(clock.ms() - SLIP_MS))
+    reopened = 0
+    async with DB.tx():
+        for short in dict.fromkeys(shorts[:MOST_LINES]):
+            back = await DB.execute(
+                "UPDATE invite_tokens SET revoked_at = NULL"
+                " WHERE substr(token, 1, 8) = ? AND used_by IS NULL AND revoked_at >= ?",
+                (short, since),
+            )
+            if back:
+                await audit.record(
+                    "invite.reopened",
+                    actor_id=admin_id,
+                    ip=ip,
+                    object_type="invite",
+                    object_id=short,
+                )
+            reopened += back
+    return reopened
 
 
 async def revoke_invite(admin_id: str, short: str, *, ip: str = "") -> None:

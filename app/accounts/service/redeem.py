@@ -126,6 +126,28 @@ async def redeem(
             raise refusal from None
 
 
+async def look_over(
+    secret: str, login: str, email: str, password: str, ip: str = ""
+) -> dict[str, str]:
+    """What is wrong with a form so far, by field, for whoever holds an open invite.
+
+    Whether a name is taken is said when the invite is spent, not before: it would be a list of
+    names for the asking. Raises as `look_at`.
+    """
+    invite = await look_at(secret, ip)
+    errors: dict[str, str] = {}
+    try:
+        _check_email(invite.email, users.tidy(login, email, password).email)
+    except Invalid as error:
+        errors |= error.fields
+    if password:
+        try:
+            await passwords.check_password(password, login, email)
+        except Invalid as error:
+            errors |= error.fields
+    return errors
+
+
 async def _hash(hasher: Hasher, password: str, secret: str, ip: str) -> str:
     """The hash, with some patience where the queue for it is full.
 

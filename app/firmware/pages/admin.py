@@ -121,7 +121,7 @@ async def _show(
         fields=[
             {
                 "name": name,
-                "label": values[name].setting.help,
+                "label": _(values[name].setting.help),
                 "value": _plain(values[name].value),
                 "choices": [(each, each) for each in values[name].setting.choices],
                 "locked": values[name].locked,
@@ -129,7 +129,7 @@ async def _show(
             for name in FIELDS
         ],
         switches=[
-            {"name": name, "label": values[name].setting.help, "on": values[name].value}
+            {"name": name, "label": _(values[name].setting.help), "on": values[name].value}
             for name in SWITCHES
         ],
         disk=disk,

@@ -14,6 +14,7 @@ from app.firmware.service import devices, lookup
 from app.firmware.service.devices import Device, DeviceForm
 from app.web import forms
 from app.web.auth import WebRequest
+from app.web.inline import said
 from app.web.pages import page, redirect
 
 
@@ -35,6 +36,12 @@ class FirmwareDevicePages(Controller):
     @post("/", name="firmware_device_add", status_code=303)
     async def add(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
         return await _save(request, user_id, None)
+
+    @post("/check", name="firmware_device_check", status_code=200)
+    async def check(self, request: WebRequest) -> Response[str]:
+        """What is wrong with one field, here or in a look-up, while the form is filled in."""
+        errors = devices.look_at(await forms.read_form(request, DeviceForm))
+        return said(request, errors)
 
     @post("/{device_id:int}", name="firmware_device_save", status_code=303)
     async def save(

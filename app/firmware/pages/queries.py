@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
 
 from app.core.errors import Invalid
 from app.core.i18n import _
@@ -15,12 +15,10 @@ from app.firmware.pages.words import LOOKS
 from app.firmware.service import queries
 from app.firmware.service.queries import Pair, Wanted
 from app.firmware.service.wording import status_word
-from app.web import forms
+from app.web import forms, lists
 from app.web.auth import WebRequest
-from app.web.lists import csv_file
+from app.web.lists import Listing
 from app.web.pages import page, redirect
-
-MOST = 10_000
 
 
 class FindForm(msgspec.Struct, kw_only=True):
@@ -36,25 +34,8 @@ class FirmwareQueryPages(Controller):
     opt = {"access": "user:firmware"}
 
     @get("/", name="firmware_queries")
-    async def index(
-        self,
-        request: WebRequest,
-        user_id: NamedDependency[str],
-        model: FromQuery[str] = "",
-        csc: FromQuery[str] = "",
-        status: FromQuery[str] = "",
-        day: FromQuery[str] = "",
-        before: FromQuery[int | None] = None,
-    ) -> Response[str]:
-        wanted = Wanted(
-            user_id=_whose(request, user_id),
-            model=model.strip().upper()[:20],
-            csc=csc.strip().upper()[:3],
-            status=status if status in LOOKS or status == "unknown" else "",
-            day=day if len(day) == 10 else "",
-            before=before,
-        )
-        return await _list(request, wanted)
+    async def index(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
+        return await _list(request, _wanted(request, user_id))
 
     @post("/", name="firmware_queries_find", status_code=200)
     async def find(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
@@ -68,9 +49,9 @@ class FirmwareQueryPages(Controller):
 
     @get("/csv", name="firmware_queries_csv", opt={"fresh": True, "rate": "exports"})
     async def export(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[bytes]:
-        rows = await queries.list_pairs(Wanted(user_id=_whose(request, user_id)), limit=MOST)
+        rows, _total = await queries.list_pairs(_wanted(request, user_id), limit=lists.MOST_ROWS)
         names = ("asked_at", "answered_at", "imei", "model", "csc", "version_code", "status")
-        return csv_file(
+        return lists.csv_file(
             "firmware-queries", names, [[getattr(row, name) for name in names] for row in rows]
         )
 
@@ -91,21 +72,42 @@ async def _list(
     errors: dict[str, str] | None = None,
     code: int = 200,
 ) -> Response[str]:
-    rows = await queries.list_pairs(wanted, limit=queries.PAGE + 1)
-    shown = rows[: queries.PAGE]
+    listing = _listing(request)
+    rows, total = await queries.list_pairs(wanted, limit=listing.step, offset=listing.at)
     return page(
         request,
         "firmware/queries.html",
         block="firmware_query_rows",
         status=code,
         errors=errors or {},
-        rows=[_row(row) for row in shown],
-        wanted=wanted,
+        rows=[_row(row) for row in rows],
+        # A number is in no address, so what it found has no second page.
+        listing=listing.found(min(total, listing.step) if found else total),
         found=found,
-        older=shown[-1].id if len(rows) > len(shown) else None,
         all_people=not wanted.user_id,
         statuses=[(name, status_word(name)[1]) for name in LOOKS],
         **words.per_day(await queries.per_day(wanted.user_id)),
+    )
+
+
+def _listing(request: WebRequest) -> Listing:
+    here = request.app.route_reverse("firmware_queries")
+    names = ("model", "csc", "status", "day")
+    return lists.read_listing(
+        request, here, sorts=queries.ORDERS, usual=queries.USUAL, filters=names
+    )
+
+
+def _wanted(request: WebRequest, user_id: str) -> Wanted:
+    listing = _listing(request)
+    said = listing.filters
+    return Wanted(
+        user_id=_whose(request, user_id),
+        model=said["model"].upper()[:20],
+        csc=said["csc"].upper()[:3],
+        status=said["status"] if said["status"] in LOOKS or said["status"] == "unknown" else "",
+        day=said["day"] if len(said["day"]) == 10 else "",
+        sort=listing.sort,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
 
 from app.core.area import Area
 from app.core.errors import Invalid
@@ -15,10 +15,15 @@ from app.firmware.pages import words
 from app.firmware.service import asking, devices, library, upkeep, verifying, wishes
 from app.firmware.service.library import Filter
 from app.firmware.service.wording import state_word
-from app.web import forms
+from app.web import forms, lists
 from app.web.auth import WebRequest
+from app.web.lists import Listing
 from app.web.pages import page, saved
 
+SHEET = (
+    *("id", "version_code", "state", "model", "csc", "display_name", "os_name"),
+    *("size_bytes", "bytes_done", "last_used_at"),
+)
 STATES = ("ready", "partial", "downloading", "queued", "paused", "failed", "evicted")
 
 
@@ -35,24 +40,11 @@ class FirmwarePages(Controller):
     opt = {"access": "user:firmware"}
 
     @get("/", name="firmware")
-    async def index(
-        self,
-        request: WebRequest,
-        user_id: NamedDependency[str],
-        q: FromQuery[str] = "",
-        look: FromQuery[str] = "",
-        os: FromQuery[str] = "",
-        sort: FromQuery[str] = "new",
-        at: FromQuery[int] = 0,
-    ) -> Response[str]:
-        wanted = Filter(
-            q=q.strip()[:60],
-            state=look if look in STATES else "",
-            os=os[:20],
-            sort=sort if sort in library.SORTS else "new",
-            at=max(0, min(at, 10_000)),
+    async def index(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
+        listing = _listing(request)
+        rows, total = await library.list_versions(
+            _wanted(listing), limit=listing.step, offset=listing.at
         )
-        rows, more = await library.list_versions(wanted)
         used, most = await library.disk()
         waiting, troubles = await asking.open_questions(user_id), await asking.troubles(user_id)
         return page(
@@ -60,16 +52,23 @@ class FirmwarePages(Controller):
             "firmware/index.html",
             block=("firmware_rows", "firmware_active"),
             rows=[words.row(row) for row in rows],
-            more=more,
-            wanted=wanted,
-            q=wanted.q,
-            states=[(name, state_word(name)[1]) for name in STATES],
+            listing=listing.found(total),
+            states={"": _("All"), **{name: state_word(name)[1] for name in STATES}},
             active=[words.card(card) for card in await library.list_active()],
             asking=[words.asked(wish, troubles.get(wish.id)) for wish in waiting],
             devices=await devices.list_devices(user_id),
             ready=await library.count_ready(),
             used=used,
             most=most,
+        )
+
+    @get("/csv", name="firmware_csv")
+    async def csv(self, request: WebRequest) -> Response[bytes]:
+        rows, _total = await library.list_versions(
+            _wanted(_listing(request)), limit=lists.MOST_ROWS
+        )
+        return lists.csv_file(
+            "firmware", SHEET, ([getattr(row, name) for name in SHEET] for row in rows)
         )
 
     @get("/{firmware_id:int}", name="firmware_show")
@@ -164,6 +163,19 @@ async def describe(viewer: Viewer) -> Area | None:
         spark=running.speeds[-30:] if running else [],
         size_bytes=used,
     )
+
+
+def _listing(request: WebRequest) -> Listing:
+    here = request.app.route_reverse("firmware")
+    return lists.read_listing(
+        request, here, sorts=library.ORDERS, usual=library.USUAL, filters=("look", "os", "q")
+    )
+
+
+def _wanted(listing: Listing) -> Filter:
+    said = listing.filters
+    state = said["look"] if said["look"] in STATES else ""
+    return Filter(q=said["q"], state=state, os=said["os"], sort=listing.sort)
 
 
 async def _show(request: WebRequest, user_id: str, firmware_id: int) -> Response[str]:

@@ -181,6 +181,15 @@ def tidy(form: DeviceForm) -> dict[str, Any]:
     return {**values, "nickname": nickname, **flags}
 
 
+def look_at(form: DeviceForm) -> dict[str, str]:
+    """What is wrong with a form so far, by field; nothing is kept, asked or written down."""
+    try:
+        tidy(form)
+    except Invalid as error:
+        return dict(error.fields)
+    return {}
+
+
 def _tidy_version(text: str) -> str:
     if not text.strip():
         return ""

@@ -28,7 +28,7 @@ async def export_account(user_id: str) -> Mapping[str, bytes]:
     """Own devices, queries and requests as JSON; numbers stay masked, as everywhere."""
     own = {
         "devices": await devices.list_devices(user_id),
-        "queries": await queries.list_pairs(Wanted(user_id=user_id), limit=MOST),
+        "queries": (await queries.list_pairs(Wanted(user_id=user_id), limit=MOST))[0],
         "requests": await wishes.list_own(user_id, limit=MOST),
     }
     return {f"firmware/{name}.json": msgspec.json.encode(rows) for name, rows in own.items()}

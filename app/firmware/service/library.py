@@ -8,6 +8,7 @@ import msgspec
 
 from app.core.errors import NotFound
 from app.core.files import inside
+from app.core.ordering import order_by
 from app.firmware import versions
 from app.firmware.pipeline.state import Figures
 from app.firmware.service import records, upkeep, wishes
@@ -17,11 +18,14 @@ from db import clock
 from db.engine import DB
 
 PAGE = 50
-SORTS = {
-    "new": "f.id DESC",
-    "size": "f.size_bytes DESC, f.id DESC",
-    "used": "coalesce(f.last_used_at, '') DESC, f.id DESC",
+ORDERS = {
+    "new": ("f.id",),
+    "version": ("f.version_code COLLATE NOCASE", "f.id"),
+    "state": ("f.state", "f.id"),
+    "size": ("f.size_bytes", "f.id"),
+    "used": ("coalesce(f.last_used_at, '')", "f.id"),
 }
+USUAL = "-new"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,13 +56,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """What the list is narrowed to; `at` is the page, from 0."""
+    """What the list is narrowed to, and in which of `ORDERS` it stands."""
 
     q: str = ""
     state: str = ""
     os: str = ""
-    sort: str = "new"
-    at: int = 0
+    sort: str = USUAL
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,34 +104,36 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.parts) and all(part.present for part in self.parts)
 
 
-async def list_versions(wanted: Filter) -> tuple[list[Row], bool]:
-    """One page and whether there is another. `q` finds model, version, name by their beginning."""
-    narrow, args = ["f.state <> 'new'"], {"limit": PAGE + 1, "offset": wanted.at * PAGE}
-    more: dict[str, Any] = {}
+async def list_versions(
+    wanted: Filter, *, limit: int = PAGE, offset: int = 0
+) -> tuple[list[Row], int]:
+    """One page, and how many there are. `q` finds model, version, name by their beginning."""
+    narrow, args = ["f.state <> 'new'"], dict[str, Any]()
     if wanted.q:
         narrow.append(
             "(f.version_code LIKE :q OR f.display_name LIKE :any OR f.model LIKE :q OR EXISTS"
             " (SELECT 1 FROM firmware_targets t WHERE t.firmware_id = f.id AND t.model LIKE :q))"
         )
-        more = {"q": f"{wanted.q.upper()}%", "any": f"%{wanted.q}%"}
+        args |= {"q": f"{wanted.q.upper()}%", "any": f"%{wanted.q}%"}
     if wanted.state:
         narrow.append("f.state = :state")
-        more["state"] = wanted.state
+        args["state"] = wanted.state
     if wanted.os:
         narrow.append("f.os_name LIKE :os")
-        more["os"] = f"%{wanted.os}%"
+        args["os"] = f"%{wanted.os}%"
+    where = f"FROM firmware f WHERE {' AND '.join(narrow)}"
     rows = await DB.all(
         "SELECT f.id, f.version_code, f.state, coalesce(f.model, '') AS model,"  # noqa: S608
         " coalesce(f.csc, '') AS csc, coalesce(f.display_name, '') AS display_name,"
         " coalesce(f.os_name, '') AS os_name, f.size_bytes, f.bytes_done, f.last_used_at,"
         " f.pinned, CASE WHEN f.state = 'partial' THEN (SELECT group_concat(c.part, ', ')"
         " FROM firmware_components c WHERE c.firmware_id = f.id AND c.present = 1) END AS parts"
-        f" FROM firmware f WHERE {' AND '.join(narrow)}"
-        f" ORDER BY {SORTS.get(wanted.sort, SORTS['new'])} LIMIT :limit OFFSET :offset",
-        {**args, **more},
+        f" {where} ORDER BY {order_by(wanted.sort, ORDERS, USUAL)} LIMIT :limit OFFSET :offset",
+        {**args, "limit": limit, "offset": offset},
     )
-    found = [msgspec.convert({**row, "parts": row["parts"] or ""}, Row) for row in rows[:PAGE]]
-    return found, len(rows) > PAGE
+    total = await DB.value(f"SELECT count(*) {where}", args)
+    found = [msgspec.convert({**row, "parts": row["parts"] or ""}, Row) for row in rows]
+    return found, int(total)
 
 
 async def list_active() -> list[Card]:

@@ -5,11 +5,20 @@ from typing import Any
 import msgspec
 
 from app.core.errors import NotFound
+from app.core.ordering import order_by
 from app.firmware import imei as imeis
 from db import clock
 from db.engine import DB
 
 PAGE = 50
+ORDERS = {
+    "asked": ("a.id",),
+    "status": ("coalesce(b.status_fus, a.status_fus)", "a.id"),
+    "for": ("a.model", "a.csc", "a.id"),
+    "version": ("a.version_code", "a.id"),
+    "person": ("u.login COLLATE NOCASE", "a.id"),
+}
+USUAL = "-asked"
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +46,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     status: str = ""
     day: str = ""
     imei: str = ""
-    before: int | None = None
+    sort: str = USUAL
 
 
 async def note_asked(query_id: str, device_id: int, version: str) -> None:
@@ -71,22 +80,24 @@ async def note_answered(
 _SHORT = """CASE WHEN length(imei) = 15 AND imei NOT GLOB '*[^0-9]*'
   THEN substr(imei, 1, 8) ELSE '' END || '*******'"""
 
-_LIST = """
+_COLUMNS = """
 SELECT a.id, coalesce(u.login, '') AS user, a.imei, a.model, a.csc, a.version_code,
   coalesce(a.device_version, '') AS device_version, coalesce(b.status_fus, a.status_fus) AS status,
   coalesce(b.fus_code, a.fus_code, '') AS fus_code, a.created_at AS asked_at,
   b.created_at AS answered_at
+"""
+_PAIRS = """
 FROM imei_log a LEFT JOIN imei_log b ON b.request_id = a.request_id AND b.status_fus <> 'unknown'
   AND a.status_fus = 'unknown'
 LEFT JOIN users u ON u.id = a.user_id
-WHERE (a.status_fus = 'unknown' OR a.request_id IS NULL) {narrow}
-ORDER BY a.id DESC LIMIT :limit
-"""
+WHERE (a.status_fus = 'unknown' OR a.request_id IS NULL)"""
 
 
-async def list_pairs(wanted: Wanted, *, limit: int = PAGE) -> list[Pair]:
-    """Newest first. An IMEI is compared as a whole, never by its beginning."""
-    narrow, args = [], msgspec.structs.asdict(wanted)
+async def list_pairs(
+    wanted: Wanted, *, limit: int = PAGE, offset: int = 0
+) -> tuple[list[Pair], int]:
+    """One page, and how many there are. An IMEI is compared as a whole, never by its beginning."""
+    narrow, args = [_PAIRS], msgspec.structs.asdict(wanted)
     for name, column in (("user_id", "a.user_id"), ("model", "a.model"), ("csc", "a.csc")):
         if args[name]:
             narrow.append(f"{column} = :{name}")
@@ -96,11 +107,15 @@ async def list_pairs(wanted: Wanted, *, limit: int = PAGE) -> list[Pair]:
         narrow.append("a.created_at >= :day AND a.created_at < :day || 'U'")
     if wanted.status:
         narrow.append("coalesce(b.status_fus, a.status_fus) = :status")
-    if wanted.before:
-        narrow.append("a.id < :before")
-    sql = _LIST.format(narrow="".join(f" AND {part}" for part in narrow))
-    rows = await DB.all(sql, {**args, "limit": limit})
-    return [msgspec.convert({**row, "imei": imeis.mask(row["imei"])}, Pair) for row in rows]
+    pairs = " AND ".join(narrow)
+    rows = await DB.all(
+        f"{_COLUMNS} {pairs} ORDER BY {order_by(wanted.sort, ORDERS, USUAL)}"
+        " LIMIT :limit OFFSET :offset",
+        {**args, "limit": limit, "offset": offset},
+    )
+    total = await DB.value(f"SELECT count(*) {pairs}", args)
+    shown = [msgspec.convert({**row, "imei": imeis.mask(row["imei"])}, Pair) for row in rows]
+    return shown, int(total)
 
 
 async def delete_own(user_id: str, row_id: int) -> None:

@@ -9,10 +9,12 @@ from litestar.params import FromPath
 
 from app.core.errors import Invalid
 from app.core.i18n import _
+from app.tickets.pages.words import ways
 from app.tickets.service import devices
 from app.tickets.service.devices import DeviceForm
 from app.web import forms
 from app.web.auth import WebRequest
+from app.web.inline import said
 from app.web.pages import is_fragment, page, redirect
 
 TEMPLATE = "tickets/device.html"
@@ -34,6 +36,7 @@ class DevicePages(Controller):
             own=[_card(card) for card in cards if card.own],
             presets=[_card(card) for card in cards if not card.own],
             fields=_fields(),
+            names=ways(),
         )
 
     @get("/new", name="tickets_device_new")
@@ -52,6 +55,8 @@ class DevicePages(Controller):
             errors = devices.check(form)
         except Invalid as error:
             form, errors = DeviceForm(), error.fields
+        if forms.looked_at(request):
+            return said(request, errors)
         if not is_fragment(request):
             return _form(request, form, "", errors=errors)
         return page(
@@ -132,10 +137,11 @@ def _form(
 
 def _works(form: DeviceForm) -> dict[str, Any]:
     honoured = devices.works_with(form.proxy_url, bool(form.proxy_login))
+    names = ways()
     return {
         "works": [
-            {"word": "http", "look": "success" if "http" in honoured else "off"},
-            {"word": "browser", "look": "success" if "browser" in honoured else "off"},
+            {"word": names[way], "look": "success" if way in honoured else "off"}
+            for way in ("http", "browser")
         ]
     }
 
@@ -154,8 +160,10 @@ def _card(card: devices.DeviceCard) -> dict[str, Any]:
         "android_galaxy": "Galaxy, Android",
         "iphone_15_pro": "iPhone 15 Pro",
     }
+    ways_there = ways()
     return {
         **msgspec.structs.asdict(card),
+        "works_with": [ways_there[way] for way in card.works_with],
         "title": card.name if card.own else names.get(card.name, card.name),
         "frame": {"w": wide, "h": high, "x": (80 - wide) / 2, "y": (64 - high) / 2},
     }

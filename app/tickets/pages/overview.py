@@ -138,7 +138,7 @@ async def _data() -> dict[str, Any]:
             {
                 "name": _("Portal answer, ms"),
                 "look": "l1",
-                "points": [round(day.answer_ms or 0) for day in days],
+                "points": [None if day.answer_ms is None else round(day.answer_ms) for day in days],
             }
         ],
         "base": {

@@ -5,19 +5,31 @@ from typing import Any
 import msgspec
 from litestar import Controller, MediaType, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
 
 from app.core.errors import Invalid
 from app.core.i18n import _, ngettext
 from app.tickets.pages.mine import FRAME_HEADERS
-from app.tickets.pages.words import check, outcome_of, query, url
+from app.tickets.pages.words import check, outcome_of, url, ways
 from app.tickets.service import copies, library, people
 from app.tickets.service.people import PersonRow
 from app.tickets.service.wording import wording
-from app.tickets.settings import DRIVERS
-from app.web import forms
+from app.web import forms, lists
 from app.web.auth import WebRequest, client_ip
+from app.web.lists import Listing
 from app.web.pages import page, redirect
+
+SHEET = (
+    "id",
+    "login",
+    "last_outcome",
+    "until",
+    "last_at",
+    "auto",
+    "has_login",
+    "blocked",
+    "driver",
+)
 
 
 class ChosenForm(msgspec.Struct, kw_only=True):
@@ -40,41 +52,23 @@ class TicketPeoplePages(Controller):
     opt = {"access": "admin"}
 
     @get("/users", name="tickets_people")
-    async def index(
-        self,
-        request: WebRequest,
-        q: FromQuery[str] = "",
-        kind: FromQuery[str] = "",
-        order: FromQuery[str] = "name",
-        at: FromQuery[int] = 0,
-    ) -> Response[str]:
-        kind = kind if kind in people.STATES else ""
-        order = order if order in people.ORDERS else "name"
-        at = min(max(at, 0), 1_000_000)
-        rows, total = await people.list_people(q=q, state=kind, order=order, offset=at)
-        here = url(request, "tickets_people")
-
-        def address(**change: Any) -> str:
-            kept = {"q": q, "kind": kind, "order": "" if order == "name" else order, "at": at}
-            return here + query(**{**kept, **change})
-
-        size = people.PAGE_ROWS
+    async def index(self, request: WebRequest) -> Response[str]:
+        listing = _listing(request)
+        rows, total = await _listed(listing, limit=listing.step, offset=listing.at)
         return page(
             request,
             "tickets/people.html",
             block="people_rows",
             rows=[_row(row) for row in rows],
-            total=total,
-            q=q,
-            kind=kind,
-            order=order,
-            tabs=_tabs(kind, lambda value: address(kind=value, at=0)),
-            here_url=address(),
-            name_url=address(order="", at=0),
-            until_url=address(order="until", at=0),
-            last_url=address(order="last", at=0),
-            newer_url=address(at=max(at - size, 0)) if at else "",
-            older_url=address(at=at + size) if at + size < total else "",
+            kinds=_kinds(),
+            listing=listing.found(total),
+        )
+
+    @get("/users/csv", name="tickets_people_csv")
+    async def csv(self, request: WebRequest) -> Response[bytes]:
+        rows, _total = await _listed(_listing(request), limit=lists.MOST_ROWS)
+        return lists.csv_file(
+            "ticket-people", SHEET, ([getattr(row, name) for name in SHEET] for row in rows)
         )
 
     @post("/users/download", name="tickets_people_download", status_code=303)
@@ -134,7 +128,6 @@ async def _person(
     request: WebRequest, person_id: str, status: int = 200, **more: Any
 ) -> Response[str]:
     row = await people.get_person(person_id)
-    names = {"http": "http", "browser": _("browser"), "auto": _("http, a browser where needed")}
     return page(
         request,
         "tickets/person.html",
@@ -143,7 +136,7 @@ async def _person(
         person=_row(row),
         rows=await people.list_tickets(person_id),
         can_look=await people.can_look(),
-        drivers=[("", _("As the settings say")), *((key, names[key]) for key in DRIVERS)],
+        drivers=[("", _("As the settings say")), *ways().items()],
         **more,
     )
 
@@ -157,8 +150,8 @@ def _row(row: PersonRow) -> dict[str, Any]:
     }
 
 
-def _tabs(kind: str, address: Any) -> list[dict[str, Any]]:
-    words = {
+def _kinds() -> dict[str, str]:
+    return {
         "": _("All"),
         "valid": _("Valid"),
         "expiring": _("Ends soon"),
@@ -167,7 +160,15 @@ def _tabs(kind: str, address: Any) -> list[dict[str, Any]]:
         "blocked": _("Blocked"),
         "auto": _("By itself"),
     }
-    return [
-        {"title": word, "url": address(key), "here": key == kind, "count": None}
-        for key, word in words.items()
-    ]
+
+
+def _listing(request: WebRequest) -> Listing:
+    here = url(request, "tickets_people")
+    return lists.read_listing(
+        request, here, sorts=people.ORDERS, usual=people.USUAL, filters=("kind", "q")
+    )
+
+
+async def _listed(listing: Listing, **more: Any) -> tuple[list[PersonRow], int]:
+    kind, q = listing.filters["kind"], listing.filters["q"]
+    return await people.list_people(q=q, state=kind, sort=listing.sort, **more)

@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from app.core.errors import Conflict, Invalid
 from app.core.i18n import _
 from app.tickets import settings
+from app.tickets.pages.words import ways
 from app.tickets.service import portal
 from app.tickets.service.portal import Tried
 from app.web import forms
@@ -105,7 +106,7 @@ async def _probe_data() -> dict[str, Any]:
 async def _form(
     request: WebRequest, *, status: int = 200, tried: list[Tried] | None = None, **more: Any
 ) -> Response[str]:
-    rows = {}
+    rows, words = {}, ways()
     for shown in await portal.show_settings():
         setting = shown.setting
         value = shown.value
@@ -113,7 +114,7 @@ async def _form(
             "name": setting.name,
             "help": _(setting.help),
             "kind": setting.kind.__name__,
-            "choices": [(choice, choice) for choice in setting.choices],
+            "choices": [(choice, words.get(choice, choice)) for choice in setting.choices],
             "secret": setting.secret,
             "stored": value is not None,
             "locked": shown.locked,

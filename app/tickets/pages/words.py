@@ -33,6 +33,15 @@ def asked_by(trigger: str) -> str:
     return words.get(trigger, trigger)
 
 
+def ways() -> dict[str, str]:
+    """The ways to fetch a page, by the names of their drivers."""
+    return {
+        "http": _("plain (http)"),
+        "browser": _("browser"),
+        "auto": _("http, a browser where needed"),
+    }
+
+
 def attempt(row: AttemptRow) -> dict[str, Any]:
     """One line of a history, with its trace and what the device could not do."""
     words = wording(outcome_of(row.outcome)) if row.outcome else None

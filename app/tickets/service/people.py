@@ -2,12 +2,14 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
 from app.core import audit
 from app.core.errors import Invalid, NotFound
 from app.core.i18n import _
+from app.core.ordering import order_by
 from app.tickets import settings
 from app.tickets.payloads import Download
 from app.tickets.service import library, logins
@@ -25,10 +27,11 @@ STATES = {
     "auto": "auto = 1",
 }
 ORDERS = {
-    "name": "login COLLATE NOCASE, id",
-    "until": "until IS NULL, until, login COLLATE NOCASE",
-    "last": "last_at DESC, id",
+    "name": ("login COLLATE NOCASE", "id"),
+    "until": ("until IS NULL", "until", "login COLLATE NOCASE"),
+    "last": ("last_at", "id"),
 }
+USUAL = "name"
 _PEOPLE = """
 SELECT * FROM (
   SELECT u.id, u.login, u.auto_download_enabled AS auto, u.output_dir AS mirror,
@@ -59,39 +62,25 @@ class PersonRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def list_people(
-    *, q: str = "", state: str = "", order: str = "name", offset: int = 0
+    *, q: str = "", state: str = "", sort: str = USUAL, limit: int = PAGE_ROWS, offset: int = 0
 ) -> tuple[list[PersonRow], int]:
-    """One page of 50, and how many there are. `q` is a part of the login."""
+    """One page, and how many there are; sorted by one of `ORDERS`. `q` is a part of the login."""
     today = library.today()
     where = STATES.get(state, "1") + (" AND instr(lower(login), lower(:q))" if q else "")
     args = {
         "today": today.isoformat(),
         "soon": (today + timedelta(days=3)).isoformat(),
         "q": q,
-        "limit": PAGE_ROWS,
+        "limit": limit,
         "offset": offset,
     }
     rows = await DB.all(
-        f"{_PEOPLE} WHERE {where} ORDER BY {ORDERS.get(order, ORDERS['name'])}"
+        f"{_PEOPLE} WHERE {where} ORDER BY {order_by(sort, ORDERS, USUAL)}"
         " LIMIT :limit OFFSET :offset",
         args,
     )
     total = await DB.value(f"SELECT count(*) FROM ({_PEOPLE} WHERE {where})", args)  # noqa: S608
-    return [
-        PersonRow(
-            id=row["id"],
-            login=row["login"],
-            auto=bool(row["auto"]),
-            has_login=bool(row["has_login"]),
-            blocked=row["blocked_at"] is not None,
-            until=row["until"],
-            last_outcome=row["last_outcome"],
-            last_at=row["last_at"],
-            driver=row["driver"] or "",
-            mirror=row["mirror"] or "",
-        )
-        for row in rows
-    ], int(total)
+    return [_person(row) for row in rows], int(total)
 
 
 async def get_person(user_id: str) -> PersonRow:
@@ -99,18 +88,7 @@ async def get_person(user_id: str) -> PersonRow:
     row = await DB.one(f"{_PEOPLE} WHERE id = ?", (user_id,))
     if row is None:
         raise NotFound
-    return PersonRow(
-        id=row["id"],
-        login=row["login"],
-        auto=bool(row["auto"]),
-        has_login=bool(row["has_login"]),
-        blocked=row["blocked_at"] is not None,
-        until=row["until"],
-        last_outcome=row["last_outcome"],
-        last_at=row["last_at"],
-        driver=row["driver"] or "",
-        mirror=row["mirror"] or "",
-    )
+    return _person(row)
 
 
 async def set_driver(admin_id: str, user_id: str, driver: str, *, ip: str = "") -> None:
@@ -181,3 +159,18 @@ async def look_at(admin_id: str, ticket_id: int, part: str, *, ip: str = "") -> 
 async def can_look() -> bool:
     """Whether admins may open people's tickets."""
     return bool(await settings.get("admin_can_view"))
+
+
+def _person(row: dict[str, Any]) -> PersonRow:
+    return PersonRow(
+        id=row["id"],
+        login=row["login"],
+        auto=bool(row["auto"]),
+        has_login=bool(row["has_login"]),
+        blocked=row["blocked_at"] is not None,
+        until=row["until"],
+        last_outcome=row["last_outcome"],
+        last_at=row["last_at"],
+        driver=row["driver"] or "",
+        mirror=row["mirror"] or "",
+    )

@@ -42,6 +42,15 @@ async def sign_in(
     return await client.post("/login", data={"login": login, "password": password, **more})
 
 
+def below(field: str) -> dict[str, str]:
+    """What the browser sends when one field is looked at."""
+    return {
+        "HX-Request": "true",
+        "HX-Request-Type": "partial",
+        "HX-Target": f"div#{field}-said",
+    }
+
+
 def set_cookies(response: httpx.Response) -> dict[str, str]:
     """Name to the whole header, of each cookie an answer sets."""
     return {header.split("=")[0]: header for header in response.headers.get_list("set-cookie")}
@@ -236,6 +245,18 @@ async def test_from_an_invite_to_an_account(
         taken = await tom.post("/join", data={"login": "ADA", "password": PASSWORD})
         assert taken.status_code == 409
         assert "/login" in taken.text
+        looked = [
+            await tom.post("/join/check", data=typed, headers=below(field))
+            for field, typed in (
+                ("login", {"login": "ADA", "password": ""}),
+                ("login", {"login": "deleted:x"}),
+                ("password", {"login": "tom", "password": "password12"}),
+                ("password", {"login": "tom", "password": PASSWORD}),
+            )
+        ]
+        assert [answer.status_code for answer in looked] == [200, 422, 422, 200]
+        assert looked[0].text.strip() == "", "no list of names for the asking"
+        assert "Too easy to guess" in looked[2].text
         weak = await tom.post("/join", data={"login": "tom", "password": "password12"})
         assert weak.status_code == 422
         assert 'value="tom"' in weak.text

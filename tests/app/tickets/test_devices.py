@@ -120,8 +120,18 @@ async def test_the_page_says_which_driver_honours_what(desk: Desk) -> None:
             },
             headers=asking("device-works"),
         )
+        wrong = await browser.post(
+            "/tickets/devices/check", data={"locale": "deutsch"}, headers=asking("locale-said")
+        )
+        right = await browser.post(
+            "/tickets/devices/check", data={"locale": "de-DE"}, headers=asking("locale-said")
+        )
+    assert (wrong.status_code, right.status_code) == (422, 200)
+    assert "A language such as de-DE." in wrong.text
+    assert "A name has" not in wrong.text, "only of the field that was left"
+    assert right.text.strip() == ""
     table = page.split('id="honours"')[1]
-    rows = re.findall(r"<th[^>]*>([^<]+)</th><td>([^<]+)</td><td>([^<]+)</td>", table)
+    rows = re.findall(r"<th[^>]*>([^<]+)</th><td[^>]*>([^<]+)</td><td[^>]*>([^<]+)</td>", table)
     assert {field: (http, browser) for field, http, browser in rows} == HONOURED
-    assert 'data-state="success">http' in live.text
+    assert 'data-state="success">plain (http)' in live.text
     assert 'data-state="off">browser' in live.text

@@ -24,6 +24,8 @@ NO_PAGE = {
     "ticket_look_frame": "a frame of its own policy",
     "firmware_file": "a file",
     "queue_job_output_file": "a file",
+    "queue_job_log": "a file",
+    "my_job_log": "a file",
     "healthz": "for machines",
     "readyz": "for machines",
     "worker": "a script",

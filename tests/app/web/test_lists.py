@@ -165,6 +165,20 @@ async def test_invites_are_sorted_filed_and_revoked_together(web: httpx.AsyncCli
         "b": "revoked",
         "c": "open",
     }
+    page = (await web.get("/admin/invites")).text
+    assert ">Undo<" in page
+    fields = re.findall(r'<input type="hidden" name="(action|id|back)" value="([^"]*)">', page)
+    undo = {"action": "reopen", "back": "state=open", "id": chosen["id"]}
+    assert [value for name, value in fields if name == "id"] == chosen["id"]
+    answer = await web.post("/admin/invites/bulk", data=undo)
+    assert answer.headers["location"] == "/admin/invites?state=open"
+    left = list(csv.DictReader(io.StringIO((await web.get("/admin/invites/csv")).text)))
+    assert [row["state"] for row in left] == ["open"] * 3
+    assert await web.post("/admin/invites/bulk", data=chosen)
+    await DB.execute("UPDATE invite_tokens SET revoked_at = '2020-01-01T00:00:00.000Z'")
+    await web.post("/admin/invites/bulk", data=undo)
+    left = list(csv.DictReader(io.StringIO((await web.get("/admin/invites/csv")).text)))
+    assert [row["state"] for row in left] == ["revoked"] * 3, "what was meant stays"
 
 
 async def test_the_log_turns_round_and_says_changes_in_words(web: httpx.AsyncClient) -> None:

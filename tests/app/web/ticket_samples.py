@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime
 from types import SimpleNamespace as Thing
 from typing import Any
 
+from app.web.lists import Listing
+
 NOW = datetime(2026, 11, 20, 6, 42, tzinfo=UTC)
 Given = tuple[str, dict[str, Any], tuple[str, ...] | None]
 SETTINGS: dict[str, Any] = {
@@ -129,13 +131,10 @@ PERSON = Thing(
 )
 PEOPLE: dict[str, Any] = {
     "rows": [PERSON],
-    "total": 1,
-    "q": "ja",
-    "kind": "",
-    "order": "name",
-    **dict.fromkeys(("here_url", "name_url", "until_url", "last_url"), "/x"),
-    "newer_url": "",
-    "older_url": "",
+    "kinds": {"": "All", "valid": "Valid"},
+    "listing": Listing(
+        "/admin/tickets/users", {"kind": "", "q": "ja"}, sort="name", usual="name", total=1
+    ),
 }
 
 
@@ -228,6 +227,7 @@ def more(ticket: Any, tabs: list[Any]) -> dict[str, Given]:
                 "own": [CARD],
                 "presets": [CARD],
                 "fields": [Thing(field="Place", http="no", browser="yes")],
+                "names": {"http": "plain (http)", "browser": "browser"},
             },
             None,
         ),
@@ -247,7 +247,7 @@ def more(ticket: Any, tabs: list[Any]) -> dict[str, Given]:
             {"tabs": tabs, "rows": [error], "redesign": Thing(at=NOW, old="form", new="div")},
             None,
         ),
-        "tickets_people": ("tickets/people.html", {**PEOPLE, "tabs": tabs}, ("people_rows",)),
+        "tickets_people": ("tickets/people.html", PEOPLE, ("people_rows",)),
         "tickets_person": (
             "tickets/person.html",
             {"person": PERSON, "drivers": [("", "As set")], "rows": [ROW], "can_look": True},
