@@ -171,7 +171,7 @@ TARGET = Thing(
     last_ok_at="2026-11-20T10:00:00.000Z",
     error="",
 )
-BARE = {"kinds": [], "quiet_from": "", "quiet_to": "", "last_ok_at": None}
+BARE: dict[str, Any] = {"kinds": [], "quiet_from": "", "quiet_to": "", "last_ok_at": None}
 TARGETS: dict[str, Any] = {
     "rows": [
         TARGET,
