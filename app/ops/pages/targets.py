@@ -105,15 +105,24 @@ async def _show(
     errors = {}
     if error is not None:
         errors = error.fields if isinstance(error, Invalid) else {"form": error.message}
+    here, key = (OWN, "target_id") if owner is not None else (ADMIN, "channel_id")
+    rows = [
+        msgspec.structs.asdict(target)
+        | {
+            f"{what}_url": url(request, f"{here}_{what}", **{key: target.id})
+            for what in ("change", "test", "remove")
+        }
+        for target in await targets.list_targets(owner)
+    ]
     return page(
         request,
         "ops/targets.html",
         block=("target_rows", "target_new"),
         status=error.status if error else 200,
-        rows=await targets.list_targets(owner),
+        rows=rows,
         kinds=targets.kinds_of(owner),
         own=owner is not None,
-        here=OWN if owner is not None else ADMIN,
+        add_url=url(request, f"{here}_add"),
         errors=errors,
         **more,
     )
@@ -154,7 +163,7 @@ async def _change(
             ip=auth.client_ip(request),
         )
     except Invalid as error:
-        return await _show(request, owner, Conflict(" ".join(error.fields.values())))
+        return await _show(request, owner, Invalid(form=" ".join(error.fields.values())))
     return _back(request, owner, _("Saved."))
 
 

@@ -145,6 +145,9 @@ async def test_the_button_says_how_it_went(post: Post) -> None:
     post.web.status = 403
     await anna.post(f"{OWN}/{target}/test")
     assert "The server answered 403." in (await anna.get(OWN)).text
+    odd = await anna.post(f"{OWN}/{target}", data={"quiet_from": "25:00"})
+    assert odd.status_code == 422
+    assert "A time of day looks like 22:30." in odd.text
     assert (await post.people.ben.post(f"{OWN}/{target}/test")).status_code == 404
     await anna.post(f"{OWN}/{target}/remove")
     assert "Nowhere yet" in (await anna.get(OWN)).text

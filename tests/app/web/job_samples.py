@@ -170,6 +170,9 @@ TARGET = Thing(
     quiet_to="07:00",
     last_ok_at="2026-11-20T10:00:00.000Z",
     error="",
+    change_url="/n/0199",
+    test_url="/n/0199/test",
+    remove_url="/n/0199/remove",
 )
 BARE: dict[str, Any] = {"kinds": [], "quiet_from": "", "quiet_to": "", "last_ok_at": None}
 TARGETS: dict[str, Any] = {
@@ -180,9 +183,9 @@ TARGETS: dict[str, Any] = {
     ],
     "kinds": {"tickets": "Semester tickets", "security": "Security of the account"},
     "own": True,
-    "here": "targets",
+    "add_url": "/n",
 }
-NO_TARGETS: dict[str, Any] = {"rows": [], "own": False, "here": "targets_admin"}
+NO_TARGETS: dict[str, Any] = {"rows": [], "own": False}
 ODD = {"address": "Not one.", "kinds": "None such.", "quiet_to": "Both."}
 
 NOW_ROWS = ("queue_now", "queue_charts", "queue_rows")
