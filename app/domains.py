@@ -94,6 +94,7 @@ CORE = (
             "invite_tokens": Noun("invite", plural="invites", to="admin"),
             "sessions": Noun("session", plural="sessions", owner="userId", to="owner"),
             "notifications": Noun("notification", owner="user_id", to="owner"),
+            "notification_targets": Noun("target", owner="owner_id", to="owner"),
             "audit_log": Noun("audit", plural="audits", to="admin"),
         },
         subjects={
@@ -108,7 +109,10 @@ CORE = (
         find=find_jobs,
         jobs=ops_jobs,
         tables=queue_tables.TABLES,
-        nav=(NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin", "q"),),
+        nav=(
+            NavItem("queue", _("Queue"), "/admin/queue", "queue", "admin", "q"),
+            NavItem("targets_admin", _("Channels"), "/admin/notifications", "bell", "admin"),
+        ),
         live={
             "queueJobs": Noun("job", plural="jobs", owner="ownerUserId", to="owner"),
             "queueSettings": Noun("queue", plural="queue", to="admin"),

@@ -1,10 +1,11 @@
 """The inbox: notices as rows, for the bell, the corner of the screen, and the list.
 
 Whoever writes one does so in the transaction of what it is about; the change feed tells the pages.
+Who carries notices further (mail and the like) is told in that same transaction: `carry`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -37,6 +38,26 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     is_read: bool
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice that has just come into an inbox, for who carries it further."""
+
+    id: str
+    user_id: str
+    kind: str
+    link: str
+    dedupe: str | None
+
+
+Carrier = Callable[[Told], Awaitable[None]]
+_carriers: list[Carrier] = []
+
+
+def carry(carrier: Carrier) -> Carrier:
+    """Have `carrier` told of each new notice, in the transaction that writes it."""
+    _carriers.append(carrier)
+    return carrier
+
+
 async def tell(
     user_id: str,
     kind: str,
@@ -51,8 +72,26 @@ async def tell(
 
     `title` is a `mark()`ed message, `params` fill its places when it is shown.
     """
-    row = (uuid7(), user_id, kind, level, title, json.dumps(params or {}), link, dedupe)
-    return bool(await DB.execute(_INSERT, row))
+    told = Told(id=uuid7(), user_id=user_id, kind=kind, link=link, dedupe=dedupe)
+    row = (told.id, user_id, kind, level, title, json.dumps(params or {}), link, dedupe)
+    async with DB.tx():
+        if not await DB.execute(_INSERT, row):
+            return False
+        for carrier in _carriers:
+            await carrier(told)
+    return True
+
+
+async def get_notices(
+    user_id: str, first: str, *, last: str = "", limit: int = 1000
+) -> list[Notice]:
+    """The notices from id `first` to `last` (empty: to the newest), oldest first."""
+    rows = await DB.all(
+        "SELECT * FROM notifications WHERE user_id = ?1 AND id >= ?2 AND (?3 = '' OR id <= ?3)"
+        " ORDER BY id LIMIT ?4",
+        (user_id, first, last, limit),
+    )
+    return [_notice(row) for row in rows]
 
 
 async def list_notices(user_id: str, *, before: str = "", limit: int = 50) -> list[Notice]:

@@ -51,3 +51,26 @@ class BulkAction(Payload, frozen=True, kw_only=True):
 
     def label(self) -> str:
         return "Act on many jobs"
+
+
+class Notify(Payload, frozen=True, kw_only=True):
+    """Carry a notice to one target; `held`: with everything that came since, as one message."""
+
+    TYPE: ClassVar[str] = "ops.notify"
+    PRIORITY: ClassVar[int] = 70
+    MAX_ATTEMPTS: ClassVar[int] = 6
+    notice_id: str
+    target_id: str
+    held: bool = False
+
+    def dedupe_key(self) -> str:
+        return f"{self.TYPE}:{self.target_id}:{'held' if self.held else self.notice_id}"
+
+    def rate_key(self) -> str:
+        return f"notify:{self.target_id}"
+
+    def subject(self) -> tuple[str, str]:
+        return ("target", self.target_id)
+
+    def label(self) -> str:
+        return "Send a notice"

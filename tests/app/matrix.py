@@ -13,6 +13,7 @@ from litestar.routes import HTTPRoute
 from app.accounts.service import tokens
 from app.asgi import create_app
 from app.core import settings
+from app.ops.service import targets
 from app.tickets.service import logins
 from db import clock
 from db.engine import DB
@@ -48,6 +49,7 @@ SCOPES = {
 OWNED = (
     *("ticket_id", "job_id", "profile_id", "device_id", "row_id", "notice", "token"),
     "passkey",
+    "target_id",
 )
 OTHERS = {
     "secret": "x" * 43,
@@ -63,6 +65,7 @@ OTHERS = {
     "key": "nobody",
     "schedule": "no.schedule",
     "kind": "no.type",
+    "channel_id": uuid7(),
 }
 MISSING = {
     "ticket_id": "4242422",
@@ -73,6 +76,7 @@ MISSING = {
     "notice": uuid7(),
     "token": "zzzzzzzz",
     "passkey": uuid7(),
+    "target_id": uuid7(),
 }
 MALFORMED = ("0x1", "-1", "1;--", "9" * 40, "%00", "é", "a" * 500)
 
@@ -147,6 +151,7 @@ class Town:
         for table in (
             *("tickets", "user_credentials", "device_profiles", "firmware_devices", "imei_log"),
             *("notifications", "api_tokens", "passkeys", "sessions", "queueJobs"),
+            "notification_targets",
         ):
             await DB.execute(f"DELETE FROM {table}")
         job, profile, notice, passkey = uuid7(), uuid7(), uuid7(), uuid7()
@@ -186,6 +191,8 @@ class Town:
             " VALUES (?, ?, ?, 'x', ?)",
             (passkey, user, uuid7(), secret),
         )
+        address = f"mailtos://x:{secret}@127.0.0.1?to={secret}@example.org"
+        target = await targets.add(user, address, actor=user)
         made = await tokens.create_token(
             user, name=secret, scopes=["jobs:read"], possible=["jobs:read"]
         )
@@ -199,6 +206,7 @@ class Town:
             "notice": notice,
             "token": made.id,
             "passkey": passkey,
+            "target_id": target,
         }
 
     async def knock(

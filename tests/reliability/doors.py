@@ -32,6 +32,10 @@ TOUCHED: dict[str, tuple[str, ...] | None] = {
 
 # Doors that take no form: what is sent with them is not read, so there is nothing to refuse.
 BARE = {
+    "/account/notifications/{target_id}/remove",
+    "/account/notifications/{target_id}/test",
+    "/admin/notifications/{channel_id}/remove",
+    "/admin/notifications/{channel_id}/test",
     "/login/passkey/options",
     "/login/second/passkey/options",
     "/account/security/app/offer",
@@ -113,6 +117,8 @@ LOOKS_ONLY = {
 # Doors that are not there: no first admin is wanted any more; no part of the page is named; the
 # owner has no such thing.
 NOT_THERE = {
+    "/account/notifications/{target_id}",
+    "/admin/notifications/{channel_id}",
     "/setup",
     "/account",
     "/tickets/devices/{profile_id}",

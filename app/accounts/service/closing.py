@@ -42,6 +42,8 @@ _OWN = {
     "passkeys": "SELECT name, created_at, last_used_at FROM passkeys WHERE user_id = ?",
     "notifications": "SELECT kind, level, title, params, created_at, read_at FROM notifications"
     " WHERE user_id = ?",
+    "notification_targets": "SELECT scheme, kinds, quiet_from, quiet_to, created_at, last_ok_at"
+    " FROM notification_targets WHERE owner_id = ?",
     "jobs": "SELECT id, type, label, state, createdAt, finishedAt FROM queueJobs"
     " WHERE ownerUserId = ?",
     "audit": "SELECT at, ip, action, object_type, object_id FROM audit_log WHERE actor_id = ?"

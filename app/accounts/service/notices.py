@@ -1,11 +1,10 @@
 """Lines in a person's inbox about their own account."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from db.engine import DB
-from db.keys import uuid7
+from app.core import notify
+from app.core.notify import Level
 
 
 async def tell(
@@ -13,7 +12,7 @@ async def tell(
     kind: str,
     title: str,
     *,
-    level: str = "warn",
+    level: Level = "warn",
     params: Mapping[str, Any] | None = None,
     dedupe: str | None = None,
 ) -> None:
@@ -21,9 +20,12 @@ async def tell(
 
     `title` is a message for `_()`, translated where it is read; `params` fill its places.
     """
-    await DB.execute(
-        "INSERT INTO notifications (id, user_id, kind, level, title, params, link, dedupe)"
-        " VALUES (?, ?, ?, ?, ?, ?, '/account/security', ?)"
-        " ON CONFLICT (user_id, kind, dedupe) DO NOTHING",
-        (uuid7(), user_id, kind, level, title, json.dumps(dict(params or {})), dedupe),
+    await notify.tell(
+        user_id,
+        kind,
+        title,
+        level=level,
+        link="/account/security",
+        dedupe=dedupe,
+        params=params,
     )

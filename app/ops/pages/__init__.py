@@ -7,6 +7,7 @@ from app.ops.pages.mine import MyJobPages
 from app.ops.pages.queue import QueuePages
 from app.ops.pages.shell import NoticePages, PalettePages, ShellPages
 from app.ops.pages.steering import SteeringPages
+from app.ops.pages.targets import AdminTargetPages, TargetPages
 from app.ops.pages.worker import WorkerPages
 
 PAGES = (
@@ -21,4 +22,6 @@ PAGES = (
     ShellPages,
     NoticePages,
     PalettePages,
+    TargetPages,
+    AdminTargetPages,
 )

@@ -161,8 +161,41 @@ WANTED = Thing(fields=FIELDS, priority=30, max_attempts=5, run_at=AT, open=False
 EDIT: dict[str, Any] = {"wanted": WANTED, "prefix": "payload-", "label": "L", "job_id": "0199"}
 WRONG = {"payload-number": "A whole number, please."}
 
+TARGET = Thing(
+    id="0199",
+    word="E-mail",
+    where="<b>me</b>@example.org",
+    kinds=["tickets"],
+    quiet_from="22:00",
+    quiet_to="07:00",
+    last_ok_at="2026-11-20T10:00:00.000Z",
+    error="",
+    change_url="/n/0199",
+    test_url="/n/0199/test",
+    remove_url="/n/0199/remove",
+)
+BARE: dict[str, Any] = {"kinds": [], "quiet_from": "", "quiet_to": "", "last_ok_at": None}
+TARGETS: dict[str, Any] = {
+    "rows": [
+        TARGET,
+        Thing(**{**vars(TARGET), **BARE, "id": "0200", "error": "The server answered 403."}),
+        Thing(**{**vars(TARGET), **BARE, "id": "0201"}),
+    ],
+    "kinds": {"tickets": "Semester tickets", "security": "Security of the account"},
+    "own": True,
+    "add_url": "/n",
+}
+NO_TARGETS: dict[str, Any] = {"rows": [], "own": False}
+ODD = {"address": "Not one.", "kinds": "None such.", "quiet_to": "Both."}
+
 NOW_ROWS = ("queue_now", "queue_charts", "queue_rows")
 SHOWN = {
+    "targets": ("ops/targets.html", TARGETS, ("target_rows", "target_new")),
+    "targets_none": (
+        "ops/targets.html",
+        {**TARGETS, **NO_TARGETS, "errors": ODD, "form": {"kinds": ["tickets"]}},
+        ("target_rows", "target_new"),
+    ),
     "queue": ("ops/queue.html", QUEUE, NOW_ROWS),
     "queue_idle": ("ops/queue.html", {**QUEUE, **IDLE}, NOW_ROWS),
     "jobs": ("ops/jobs.html", LIST, ("job_rows", "job_tabs")),
