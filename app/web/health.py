@@ -25,7 +25,7 @@ async def healthz() -> str:
 
 @get("/readyz", name="readyz", opt={"access": "public"})
 async def readyz(request: Anybody) -> Response[str]:
-    """A write goes through, the worker lives, the disk has room, nobody is shutting down."""
+    """A write goes through, the worker lives, the file is whole, the disk has room, nobody is shutting down."""
     failed = [name for name, good in (await _checks(request)).items() if not good]
     return Response(
         "\n".join(failed) or "ok", status_code=503 if failed else 200, media_type=MediaType.TEXT
@@ -38,6 +38,7 @@ async def _checks(request: Anybody) -> dict[str, bool]:
     return {
         "database": await _wrote(request.app.state),
         "worker": await _beats(state.worker.id),
+        "file": not state.worker.corrupt,
         "disk": free.free > FREE_BYTES,
         "draining": not (state.worker.draining or state.worker.resting),
     }
