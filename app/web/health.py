@@ -5,7 +5,9 @@ import shutil
 from typing import Any
 
 from litestar import MediaType, Request, Response, get
+from litestar.response import Stream
 
+from app.core.stream_probe import events as stream_events
 from db import clock
 from db.engine import DB
 
@@ -74,4 +76,11 @@ async def _beats(worker_id: str) -> bool:
     return beat is not None and clock.ms() - int(beat) < SILENT_MS
 
 
-ROUTES = [healthz, readyz]
+@get("/healthz/stream", name="stream_probe", opt={"access": "public"}, include_in_schema=False)
+async def stream_probe() -> Stream:
+    """Three events, so that the doctor sees whether a proxy lets them through one by one."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Stream(stream_events(), media_type="text/event-stream", headers=headers)
+
+
+ROUTES = [healthz, readyz, stream_probe]

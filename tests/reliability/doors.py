@@ -43,6 +43,8 @@ BARE = {
     "/account/data/archive",
     "/account/data/export",
     "/admin/vault/rotate",
+    "/admin/system",
+    "/admin/system/bundle",
     "/admin/queue/jobs/{job_id}/delete",
     "/admin/queue/jobs/{job_id}/release",
     "/admin/queue/jobs/{job_id}/run",
