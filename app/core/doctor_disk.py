@@ -47,7 +47,9 @@ def names(all_: int, free: int) -> Finding:
         name="free inodes",
         state=state,
         text=f"{free:,} of {all_:,} free" if all_ else "this file system has no limit",
-        hint="" if state == "ok" else "delete many small files on this disk, or move the data folder",
+        hint=""
+        if state == "ok"
+        else "delete many small files on this disk, or move the data folder",
     )
 
 

@@ -1,4 +1,4 @@
-"""What `holdfast doctor` sees in the database file: whole, as this version makes it, and in time."""
+"""What `holdfast doctor` sees in the database file: is it sound, of this version, and in time?"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

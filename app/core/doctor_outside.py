@@ -1,4 +1,4 @@
-"""What `holdfast doctor` sees at the public address: headers, https, one clock, a flowing stream."""
+"""What `holdfast doctor` sees at the public address: headers, https, one clock, a stream."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

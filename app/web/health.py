@@ -27,7 +27,7 @@ async def healthz() -> str:
 
 @get("/readyz", name="readyz", opt={"access": "public"})
 async def readyz(request: Anybody) -> Response[str]:
-    """A write goes through, the worker lives, the file is whole, the disk has room, nobody is shutting down."""
+    """A write goes through, worker and file are sound, the disk has room, nobody shuts down."""
     failed = [name for name, good in (await _checks(request)).items() if not good]
     return Response(
         "\n".join(failed) or "ok", status_code=503 if failed else 200, media_type=MediaType.TEXT

@@ -58,6 +58,8 @@ BARE = {
     "/admin/tickets/download",
     "/admin/tickets/resume",
     "/admin/tickets/settings/browser",
+    "/tickets/settings/push/try",
+    "/tickets/devices/{profile_id}/try",
     "/admin/tickets/probe",
     "/admin/tickets/probe/trace",
     "/firmware/{firmware_id}/{action}",

@@ -11,11 +11,11 @@ import pytest
 
 from app.accounts.service import passwords
 from app.core import settings
+from db.clock import FakeClock
 from db.engine import DB
 from tests.app.accounts.conftest import GOOD
 from tests.app.house import House, running
 from tests.app.web.server import running as served
-from db.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
 

@@ -29,9 +29,7 @@ class SystemPages(Controller):
         return page(request, TEMPLATE, block="system_now", found=found, **checkup.versions())
 
     @post("/bundle", name="system_bundle", status_code=200, opt={"rate": "exports"})
-    async def bundle(
-        self, request: WebRequest, user_id: NamedDependency[str]
-    ) -> Response[bytes]:
+    async def bundle(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[bytes]:
         chosen = request.app.state.settings
         packed = await checkup.hand_out(chosen, os.environ, user_id, ip=auth.client_ip(request))
         headers = {

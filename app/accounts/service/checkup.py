@@ -7,6 +7,7 @@ import platform
 import sys
 import zipfile
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import apsw
 import msgspec
@@ -148,7 +149,7 @@ async def hand_out(
     return packed
 
 
-def versions() -> dict[str, str]:
+def versions() -> dict[str, Any]:
     """What runs here, to be named in a question."""
     return {
         "holdfast": paths.version(),

@@ -116,7 +116,9 @@ async def write_export(user_id: str) -> int:
     await asyncio.to_thread(private_folder, part.parent)
     try:
         with await asyncio.to_thread(_open_new, part) as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
+            with zipfile.ZipFile(
+                file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False
+            ) as archive:
                 async for name, found in _members(user_id):
                     await asyncio.to_thread(_add, archive, name, found)
             await asyncio.to_thread(_settle, file)

@@ -12,7 +12,7 @@ import msgspec
 
 from app.core import audit, paths
 from app.core.errors import NotFound
-from app.core.files import inside, read_bytes
+from app.core.files import inside
 from app.tickets import settings
 from app.tickets.paper import document
 from app.tickets.service.library import own_row

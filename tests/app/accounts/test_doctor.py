@@ -77,8 +77,8 @@ async def test_a_healthy_house_passes_and_its_bundle_tells_no_secret(
     assert status == 0, printed
     assert {name for name, one in found.items() if one.state == "bad"} == set()
     assert found["key ring"].state == found["audit log"].state == "ok"
-    whole = ("integrity", "foreign keys", "schema", "clock", "jobs", "free inodes")
-    assert {found[name].state for name in whole} == {"ok"}
+    sound = ("integrity", "foreign keys", "schema", "clock", "jobs", "free inodes")
+    assert {found[name].state for name in sound} == {"ok"}
     assert found["backups"].text == "no backups yet"
     for name in ("free space", "file system", "write-ahead log"):
         assert found[name].text
