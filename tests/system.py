@@ -5,6 +5,7 @@ the command that installs it; under CI=true it fails, and a run with skips is no
 `python -m tests.system` installs what is missing where it may: as root on Debian.
 """
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 # What a test calls it -> the Debian package, and a file or command that shows it is there.
 PACKAGES = {
+    "libatomic": ("libatomic1", "libatomic.so.1"),  # the browser's driver is linked to it
     "chromium": ("chromium", "chromium"),
     "tinyproxy": ("tinyproxy", "tinyproxy"),
     "microsocks": ("microsocks", "microsocks"),
@@ -34,8 +36,14 @@ def program(name: str) -> Path:
 
 
 def find(name: str) -> Path | None:
-    """The command or file of one package, or None."""
+    """The command, file or shared library of one package, or None."""
     proof = PACKAGES[name][1]
+    if ".so." in proof:
+        try:
+            ctypes.CDLL(proof)
+        except OSError:
+            return None
+        return Path(proof)
     if proof.startswith("/"):
         return Path(proof) if Path(proof).exists() else None
     command = shutil.which(proof)

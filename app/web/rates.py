@@ -61,7 +61,7 @@ class Rates:
         user: Principal | None = scope.get("user")
         here = network(client_ip(connection))
         named = _BY_NAME.get(str(handler.opt.get("rate", "")))
-        if named is not None:
+        if named is not None and (user or handler.opt.get("access") == "public"):
             return named, str(handler.opt["rate"]), user.id if user else here
         if user is None:
             return (self._anonymous, "anonymous", here) if self._anonymous else None

@@ -18,7 +18,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "queue.md"
 
 @pytest.fixture
 def guide() -> Any:
-    """The names the examples define; what they register goes with the test."""
+    """The names the examples define, in a registry of their own for as long as the test runs."""
     tables: list[dict[str, Any]] = [
         REGISTRY.handlers,
         REGISTRY.schedules,
@@ -26,6 +26,8 @@ def guide() -> Any:
         REGISTRY.rates,
     ]
     before = [dict(table) for table in tables]
+    for table in tables:
+        table.clear()
     names: dict[str, Any] = {"__name__": "app.guide.jobs"}
     for example in re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.S):
         exec(compile(example, str(GUIDE), "exec"), names)  # noqa: S102 - our own page

@@ -81,6 +81,8 @@ BARE = {
     "/tickets/devices/{profile_id}/delete",
     "/admin/invites/{short}/revoke",
     "/admin/queue/resume",
+    "/admin/queue/worker/drain",
+    "/admin/queue/worker/work",
     "/admin/queue/jobs/{job_id}/cancel",
     "/admin/queue/jobs/{job_id}/retry",
     "/jobs/{job_id}/cancel",
@@ -88,6 +90,7 @@ BARE = {
 }
 # Forms in which nothing at all is a choice: every box unticked, an invite for anybody.
 MAY_BE_EMPTY = {
+    "/admin/invites/validate",
     "/tickets/settings",
     "/tickets/settings/push",
     "/admin/invites",
@@ -106,7 +109,11 @@ MAY_BE_EMPTY = {
     "/palette/shortcuts",
 }
 # Doors that only look at what was typed and say in a page what is wrong with it.
-LOOKS_ONLY = {"/tickets/devices/check", "/admin/tickets/settings/patterns", "/firmware/queries"}
+LOOKS_ONLY = {
+    "/tickets/devices/check",
+    "/admin/tickets/settings/patterns",
+    "/firmware/queries",
+}
 # Doors that are not there: no first admin is wanted any more; no part of the page is named; the
 # owner has no such thing.
 NOT_THERE = {
