@@ -1,4 +1,4 @@
-"""What `holdfast doctor` sees in the database file: is it sound, of this version, and in time?"""
+"""What `holdfast doctor` sees in the database file: sound, of this version, in time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
