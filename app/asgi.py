@@ -2,11 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from litestar import Litestar, Request
+from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.di import Provide
 
@@ -22,6 +22,8 @@ from app.ops.pages import metrics as metrics_page
 from app.ops.service.shell import get_shell
 from app.web import assets, auth, errors, health, offline, openapi, pages, sse
 from app.web.bearer import BearerMiddleware
+from app.web.closed import Closed
+from app.web.headers import App as OutsideApp
 from app.web.headers import Headers
 from app.web.hosts import Hosts
 from app.web.links import Below, House
@@ -100,6 +102,7 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
                 },
                 "areas": [domain.area for domain in domains.ALL if domain.area],
                 "hashing": passwords.hashing,
+                "hashed": passwords.hashed,
                 "demo": start.demo,
                 "domains": [domain.name for domain in domains.DOMAINS],
                 "reload_principal": auth.reloader(sessions.read_by_id),
@@ -121,15 +124,28 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
         if await notes.take("refused", auth.client_ip_of(scope)):
             await _note_refusal(scope, reason)
 
-    async def refuse(scope: Any, receive: Any, send: Any) -> None:
-        scope |= {"litestar_app": litestar, "user": None, "state": scope.get("state", {})}
-        request: Request[Any, Any, Any] = Request(scope, receive, send)
-        await pages.speak(request)
-        answer = errors.foreign(request).to_asgi_response(None, request)
-        await answer(scope, receive, send)
+    def telling(tell: Callable[[auth.WebRequest], Response[Any]]) -> OutsideApp:
+        async def refuse(scope: Any, receive: Any, send: Any) -> None:
+            scope |= {"litestar_app": litestar, "user": None, "state": scope.get("state", {})}
+            request: auth.WebRequest = Request(scope, receive, send)
+            await pages.speak(request)
+            answer = tell(request).to_asgi_response(None, request)
+            await answer(scope, receive, send)
 
-    guarded = Origin(known, refuse=refuse, on_refused=on_refused, public_url=start.public_url)
-    named = Hosts(guarded, start.allowed_hosts)
+        return refuse
+
+    def is_damaged() -> bool:
+        worker = litestar.state.get("worker")
+        return worker is not None and worker.corrupt
+
+    guarded = Origin(
+        known,
+        refuse=telling(errors.foreign),
+        on_refused=on_refused,
+        public_url=start.public_url,
+    )
+    whole = Closed(guarded, is_damaged, telling(errors.damaged))
+    named = Hosts(whole, start.allowed_hosts)
     shown = Below(named, start.root_path)
     return App(start, litestar, Headers(shown, start.trusted_proxies))
 

@@ -88,6 +88,7 @@ CORE = (
             NavItem("invites", _("Invites"), "/admin/invites", "invite", "admin", "i"),
             NavItem("audit", _("Audit log"), "/admin/audit", "audit", "admin"),
             NavItem("vault", _("Vault"), "/admin/vault", "key", "admin"),
+            NavItem("system", _("System"), "/admin/system", "check", "admin"),
         ),
         live={
             "users": Noun("user", to="admin"),

@@ -34,6 +34,7 @@ class Payload(msgspec.Struct, frozen=True):
     TIMEOUT_S: ClassVar[float] = 60
     UNIQUE_FOR: ClassVar[timedelta | None] = None
     ON_DUP: ClassVar[OnDup] = "skip"
+    SHARED: ClassVar[bool] = False  # others may wait for it too: who asked first cannot cancel it
     HIDDEN: ClassVar[tuple[str, ...]] = ()  # fields, also of the result, that no page shows
 
     def dedupe_key(self) -> str | None:

@@ -76,6 +76,8 @@
   document.addEventListener("submit", (event) => { if ("forget" in event.target.dataset) window.caches?.delete(TICKET); });
   window.addEventListener("load", start);
   document.addEventListener("DOMContentLoaded", () => {
+    // Nor does a session that ended by itself: this page is shown only where nobody is signed in.
+    if (document.querySelector("[data-nobody]")) window.caches?.delete(TICKET);
     document.querySelectorAll("[data-keep]").forEach(offer);
     showKept();
   });

@@ -30,7 +30,7 @@ def doctor_command(
             Path | None, typer.Option(help="Also write a zip for whoever helps; no secrets in it.")
         ] = None,
     ) -> None:
-        """Look at folder, keys, accounts and address; say what is wrong and what to do."""
+        """Look at disk, database, keys, accounts and address; say what is wrong and what to do."""
         from app.accounts.service import checkup
         from app.core.doctor import write_private
 

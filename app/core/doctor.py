@@ -34,6 +34,7 @@ _CANARIES = (
     "/join/" + "Zx9-" * 10 + "Zx9",
     "sk-geheim-7431-0123",
 )
+_NAMES_SOMEBODY = frozenset({"admin_login", "tickets.base_number"})
 _TELLING = ("geheim", "Zx9", "abcdef0123456789", "amFuYTpn", "QUJDREVG")
 
 
@@ -160,12 +161,12 @@ def _redactor() -> Finding:
 
 
 async def describe_settings() -> list[dict[str, str]]:
-    """Each setting with its source; what is secret only as set or not."""
+    """Each setting with its source; what is secret or names a person only as set or not."""
     rows = []
     for name, setting in sorted(settings.registry().items()):
         shown = await settings.show(name)
         value = str(shown.value)
-        if setting.secret:
+        if setting.secret or name in _NAMES_SOMEBODY:
             value = "set" if shown.value else "not set"
         rows.append({"name": name, "value": logs.redact(value), "source": shown.source})
     return rows

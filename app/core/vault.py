@@ -254,6 +254,11 @@ async def new_data_key() -> dict[str, str]:
     return await _insert_data_key(_loaded().ring[0])
 
 
+def is_loaded() -> bool:
+    """Whether the vault of this process is open."""
+    return _vault is not None
+
+
 def _loaded() -> Vault:
     if _vault is None:
         raise VaultError("the vault is closed")

@@ -34,6 +34,7 @@ class Resolve(Payload, frozen=True, kw_only=True):
     """Ask what the server offers for one version, and look into it."""
 
     TYPE: ClassVar[str] = "firmware.resolve"
+    SHARED: ClassVar[bool] = True
     PRIORITY: ClassVar[int] = ASKED
     MAX_ATTEMPTS: ClassVar[int] = 5
     TIMEOUT_S: ClassVar[float] = 180
@@ -57,6 +58,7 @@ class Fetch(Payload, frozen=True, kw_only=True):
     """Download, check, decrypt and unpack what people asked for of one version."""
 
     TYPE: ClassVar[str] = "firmware.fetch"
+    SHARED: ClassVar[bool] = True
     PRIORITY: ClassVar[int] = 60
     MAX_ATTEMPTS: ClassVar[int] = 5
     TIMEOUT_S: ClassVar[float] = 0  # the stall rule ends it, not the clock

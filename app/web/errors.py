@@ -47,6 +47,30 @@ def foreign(request: WebRequest) -> Response[Any]:
     )
 
 
+def damaged(request: WebRequest) -> Response[Any]:
+    """Every page while the database file is damaged. Reads nothing from it."""
+    title = _("Closed for repair")
+    text = _("The database file is damaged. Whoever runs this server has to restore a copy.")
+    headers = {"Retry-After": "600"}
+    if inner_path(request.scope).startswith("/api/"):
+        problem = {"type": "about:blank", "title": title, "status": 503, "detail": text}
+        return Response(problem, status_code=503, media_type=_PROBLEM, headers=headers)
+    if is_fragment(request):
+        headers |= {"HX-Retarget": "#toasts", "HX-Reswap": "beforeend"}
+    return page(
+        request,
+        "error.html",
+        block="fault_toast",
+        status=503,
+        headers=headers,
+        title=title,
+        text=text,
+        reference="",
+        way_url=f"{root_of(request.scope)}/",
+        way_word=_("Look again"),
+    )
+
+
 def on_busy(request: WebRequest, error: apsw.BusyError) -> Response[Any]:
     """Somebody else holds the file for longer than anybody should have to wait."""
     log.warning("request.busy", path=request.url.path, error=type(error).__name__)

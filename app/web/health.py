@@ -5,7 +5,9 @@ import shutil
 from typing import Any
 
 from litestar import MediaType, Request, Response, get
+from litestar.response import Stream
 
+from app.core.stream_probe import events as stream_events
 from db import clock
 from db.engine import DB
 
@@ -25,7 +27,7 @@ async def healthz() -> str:
 
 @get("/readyz", name="readyz", opt={"access": "public"})
 async def readyz(request: Anybody) -> Response[str]:
-    """A write goes through, the worker lives, the disk has room, nobody is shutting down."""
+    """A write goes through, worker and file are sound, the disk has room, nobody shuts down."""
     failed = [name for name, good in (await _checks(request)).items() if not good]
     return Response(
         "\n".join(failed) or "ok", status_code=503 if failed else 200, media_type=MediaType.TEXT
@@ -38,6 +40,7 @@ async def _checks(request: Anybody) -> dict[str, bool]:
     return {
         "database": await _wrote(request.app.state),
         "worker": await _beats(state.worker.id),
+        "file": not state.worker.corrupt,
         "disk": free.free > FREE_BYTES,
         "draining": not (state.worker.draining or state.worker.resting),
     }
@@ -73,4 +76,11 @@ async def _beats(worker_id: str) -> bool:
     return beat is not None and clock.ms() - int(beat) < SILENT_MS
 
 
-ROUTES = [healthz, readyz]
+@get("/healthz/stream", name="stream_probe", opt={"access": "public"}, include_in_schema=False)
+async def stream_probe() -> Stream:
+    """Three events, so that the doctor sees whether a proxy lets them through one by one."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Stream(stream_events(), media_type="text/event-stream", headers=headers)
+
+
+ROUTES = [healthz, readyz, stream_probe]

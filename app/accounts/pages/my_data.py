@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
+from litestar.response import File
 
 from app.accounts.pages.replies import REFUSALS, again, caller
 from app.accounts.service import closing
@@ -40,14 +41,14 @@ class MyDataPages(Controller):
         return redirect(request, url(request, "my_data"), toast=toast)
 
     @post("/archive", name="my_archive", status_code=200)
-    async def archive(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[bytes]:
-        data = await closing.read_export(user_id, ip=auth.client_ip(request))
+    async def archive(self, request: WebRequest, user_id: NamedDependency[str]) -> File:
+        path = await closing.fetch_export(user_id, ip=auth.client_ip(request))
         headers = {
-            "Content-Disposition": 'attachment; filename="holdfast-my-data.zip"',
             "Content-Security-Policy": "sandbox; default-src 'none'",
             "Cache-Control": "no-store",
         }
-        return Response(data, media_type="application/zip", headers=headers)
+        name = "holdfast-my-data.zip"
+        return File(path, filename=name, media_type="application/zip", headers=headers)
 
     @post("/close", name="my_close", status_code=303)
     async def close(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:

@@ -10,6 +10,7 @@ from app.accounts.pages.passwordless import PasskeyAlonePages
 from app.accounts.pages.reset import ResetPages
 from app.accounts.pages.second import ConfirmPages, SecondPages
 from app.accounts.pages.security import SecurityPages
+from app.accounts.pages.system import SystemPages
 from app.accounts.pages.tokens import TokenPages
 from app.accounts.pages.trail import TrailPages, VaultPages
 from app.accounts.pages.users import UserPages
@@ -32,4 +33,5 @@ PAGES = (
     UserPages,
     TrailPages,
     VaultPages,
+    SystemPages,
 )

@@ -7,38 +7,57 @@ import platform
 import sys
 import zipfile
 from collections.abc import AsyncIterator, Mapping
-from datetime import timedelta
-from email.utils import parsedate_to_datetime
+from typing import Any
 
 import apsw
-import httpx
 import msgspec
 
 from app.accounts.service import passwords, rekey, setup
-from app.core import audit, doctor, outbound, paths, settings, vault
+from app.core import (
+    audit,
+    doctor,
+    doctor_disk,
+    doctor_file,
+    doctor_outside,
+    paths,
+    settings,
+    vault,
+)
 from app.core.doctor import Finding
-from app.core.errors import AppError
 from app.core.ring import VaultError
 from app.core.settings import Settings
 from db import clock
 from db.engine import DB
 
 SLOW_MS, QUICK_MS = 1000.0, 5.0
-CLOCKS_APART = timedelta(seconds=30)
 
 
 async def look(
     chosen: Settings, env: Mapping[str, str], *, mend: bool = False
 ) -> AsyncIterator[Finding]:
-    """Every check there is, on an open database; the vault is opened here, if it can be."""
-    for found in doctor.look(chosen, mend=mend):
+    """The one list of all checks, on an open database; the vault is opened here, if it can be.
+
+    Inside the running program the vault is open, and stays as it is.
+    """
+    for found in (*doctor.look(chosen, mend=mend), *doctor_disk.look(chosen)):
         yield found
+    async for seen in doctor_file.look(chosen):
+        yield seen
     settings.use(chosen)
+    async for seen in _keys(chosen, env):
+        yield seen
+    if chosen.public_url:
+        async for seen in doctor_outside.look(chosen.public_url):
+            yield seen
+
+
+async def _keys(chosen: Settings, env: Mapping[str, str]) -> AsyncIterator[Finding]:
     if not await DB.value("SELECT 1 FROM vault_keys"):  # opening it would make keys: not our place
         yield Finding(name="key ring", state="ok", text="not made yet; the first start makes it")
         return
     try:
-        await vault.load(chosen.data_dir, env)
+        if not vault.is_loaded():
+            await vault.load(chosen.data_dir, env)
     except VaultError as error:
         yield Finding(
             name="key ring",
@@ -52,8 +71,6 @@ async def look(
     async for found in _people():
         yield found
     yield await _argon2()
-    if chosen.public_url:
-        yield await _from_outside(chosen.public_url)
 
 
 async def _vault() -> AsyncIterator[Finding]:
@@ -118,42 +135,28 @@ async def _argon2() -> Finding:
     )
 
 
-async def _from_outside(address: str) -> Finding:
-    """What a browser gets at the public address: our own headers, https believed, one clock."""
-    parts = httpx.URL(address)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    place = f"[{parts.host}]:{port}" if ":" in parts.host else f"{parts.host}:{port}"
-    try:
-        async with outbound.client("doctor", allow=[place], timeout_s=5, total_s=10) as client:
-            answer = await client.get(f"{address}/healthz")
-    except (httpx.HTTPError, AppError) as error:
-        return Finding(
-            name="from outside",
-            state="warn",
-            text=f"{address} does not answer ({type(error).__name__})",
-            hint="is the server running, and does the name lead here?",
-        )
-    wrong = []
-    if "default-src 'none'" not in answer.headers.get("content-security-policy", ""):
-        wrong.append("our security headers are missing: something else answers, or strips them")
-    if parts.scheme == "https" and "strict-transport-security" not in answer.headers:
-        wrong.append("the server does not know of https: add the proxy to trusted_proxies")
-    apart = _apart(answer.headers.get("date", ""))
-    if apart > CLOCKS_APART:
-        wrong.append(f"its clock is {apart.total_seconds():.0f} s away from ours")
-    return Finding(
-        name="from outside",
-        state="bad" if wrong else "ok",
-        text="; ".join(wrong) or f"{address} answers with our headers",
-        hint="look at the proxy's configuration" if wrong else "",
-    )
+async def look_running(chosen: Settings, env: Mapping[str, str]) -> list[Finding]:
+    """The same inside the running program; nothing is mended."""
+    return [found async for found in look(chosen, env)]
 
 
-def _apart(date: str) -> timedelta:
-    try:
-        return abs(clock.now() - parsedate_to_datetime(date))
-    except ValueError:
-        return timedelta(0)
+async def hand_out(
+    chosen: Settings, env: Mapping[str, str], actor_id: str, *, ip: str = ""
+) -> bytes:
+    """The bundle for an admin who asks in the browser; audited."""
+    packed = await bundle(await look_running(chosen, env))
+    await audit.record("system.bundle_fetched", actor_id=actor_id, ip=ip)
+    return packed
+
+
+def versions() -> dict[str, Any]:
+    """What runs here, to be named in a question."""
+    return {
+        "holdfast": paths.version(),
+        "python": sys.version.split()[0],
+        "sqlite": apsw.sqlite_lib_version(),
+        "system": platform.platform(),
+    }
 
 
 async def bundle(findings: list[Finding]) -> bytes:
@@ -165,13 +168,7 @@ async def bundle(findings: list[Finding]) -> bytes:
     }
     told = [one for one in findings if one.name != "accounts"]  # it names people
     parts = {
-        "versions.json": {
-            "holdfast": paths.version(),
-            "python": sys.version,
-            "sqlite": apsw.sqlite_lib_version(),
-            "system": platform.platform(),
-            "schema": await DB.value("PRAGMA user_version"),
-        },
+        "versions.json": {**versions(), "schema": await DB.value("PRAGMA user_version")},
         "findings.json": msgspec.to_builtins(told),
         "settings.json": await doctor.describe_settings(),
         "rows.json": counts,

@@ -2,12 +2,12 @@
 
 import asyncio
 import json
+import os
 import zipfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -18,13 +18,15 @@ from app.accounts.service.sessions import Caller
 from app.accounts.service.users import OnAccountClosed
 from app.core import audit, paths
 from app.core.errors import Conflict, Invalid, NotFound
-from app.core.files import inside, private_folder, read_bytes, write_whole
+from app.core.files import inside, private_folder, sync_folder
 from app.core.i18n import _
 from db import clock
 from db.engine import DB
+from db.failpoints import failpoint
+from db.keys import uuid7
 from jobs.enqueue import enqueue
 
-# Name inside the archive -> what stands there. Bytes are a file, anything else becomes JSON.
+# Name inside the archive -> what stands there: a path or bytes are a file, else it becomes JSON.
 ExportAccount = Callable[[str], Awaitable[Mapping[str, Any]]]
 
 KEPT = timedelta(hours=24)
@@ -111,20 +113,33 @@ async def order_export(user_id: str, *, ip: str = "") -> None:
 
 async def write_export(user_id: str) -> int:
     """Make the archive in place of an older one; returns its size in bytes. Safe to repeat."""
-    members: dict[str, bytes] = {}
-    for name, statement in _OWN.items():
-        members[f"account/{name}.json"] = _json(await DB.all(statement, (user_id,)))
-    for domain, export in _hooks.export.items():
-        for name, found in (await export(user_id)).items():
-            if isinstance(found, bytes):
-                members[f"{domain}/{name}"] = found
-            else:
-                members[f"{domain}/{name}.json"] = _json(found)
-    data = await asyncio.to_thread(_zip, members)
-    path = _path(user_id)
+    path, part = _path(user_id), paths.data_dir() / "tmp" / f"export-{uuid7()}.zip"
     await asyncio.to_thread(private_folder, path.parent)
-    await asyncio.to_thread(write_whole, path, data, point="export")
-    return len(data)
+    await asyncio.to_thread(private_folder, part.parent)
+    try:
+        with await asyncio.to_thread(_open_new, part) as file:
+            with zipfile.ZipFile(
+                file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False
+            ) as archive:
+                async for name, found in _members(user_id):
+                    await asyncio.to_thread(_add, archive, name, found)
+            await asyncio.to_thread(_settle, file)
+        failpoint("export_temp_written")
+        size = (await asyncio.to_thread(part.replace, path)).stat().st_size
+        failpoint("export_renamed")
+    finally:
+        await asyncio.to_thread(part.unlink, missing_ok=True)
+    await asyncio.to_thread(sync_folder, path.parent)
+    return size
+
+
+async def _members(user_id: str) -> AsyncIterator[tuple[str, Any]]:
+    """Name and content of one file after the other: a domain's are asked for when it is due."""
+    for name, statement in _OWN.items():
+        yield f"account/{name}", await DB.all(statement, (user_id,))
+    for domain, export in sorted(_hooks.export.items()):
+        for name, found in sorted((await export(user_id)).items()):
+            yield f"{domain}/{name}", found
 
 
 async def find_export(user_id: str) -> ReadyExport:
@@ -142,15 +157,15 @@ async def find_export(user_id: str) -> ReadyExport:
     return ReadyExport(made_at=made, size_bytes=stat.st_size, running=bool(running))
 
 
-async def read_export(user_id: str, *, ip: str = "") -> bytes:
-    """The archive. Raises NotFound."""
-    if not _path(user_id).is_file():
+async def fetch_export(user_id: str, *, ip: str = "") -> Path:
+    """The archive, to be sent in pieces. Raises NotFound."""
+    path = _path(user_id)
+    if not path.is_file():
         raise NotFound
-    data = await asyncio.to_thread(read_bytes, _path(user_id))
     await audit.record(
         "account.export_fetched", actor_id=user_id, ip=ip, object_type="user", object_id=user_id
     )
-    return data
+    return path
 
 
 async def sweep() -> int:
@@ -177,13 +192,22 @@ def _path(user_id: str) -> Path:
     return inside(_folder(), f"{user_id}.zip")
 
 
-def _json(rows: Any) -> bytes:
-    return json.dumps(rows, ensure_ascii=False, indent=1).encode()
+def _open_new(path: Path) -> BinaryIO:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return os.fdopen(fd, "w+b")
 
 
-def _zip(members: Mapping[str, bytes]) -> bytes:
-    filled = BytesIO()
-    with zipfile.ZipFile(filled, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in sorted(members.items()):
-            archive.writestr(name, data)
-    return filled.getvalue()
+def _add(archive: zipfile.ZipFile, name: str, found: Any) -> None:
+    """A path is a file of ours, read in pieces; bytes are a file; anything else becomes JSON."""
+    if isinstance(found, Path):
+        archive.write(found, name)
+    elif isinstance(found, bytes):
+        archive.writestr(name, found)
+    else:
+        text = json.dumps(found, ensure_ascii=False, indent=1)
+        archive.writestr(f"{name}.json", text.encode())
+
+
+def _settle(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -59,12 +59,14 @@ class Pool:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
         self._room = threading.BoundedSemaphore(threads + waiting)
         self.open = 0  # running or waiting
+        self.taken = 0  # let in since the start
 
     async def run(self, work: Callable[[], T]) -> T:
         """The result of `work` in one of the threads. Raises Busy where the queue is full."""
         if not self._room.acquire(blocking=False):
             raise Busy(_("Too many people are signing in right now. Please try again in a moment."))
         self.open += 1
+        self.taken += 1
         try:
             future = self._threads.submit(work)
             future.add_done_callback(lambda _done: self._room.release())
@@ -79,6 +81,11 @@ _POOL = Pool()
 def hashing() -> int:
     """How many passwords are hashed, or wait for it, at this moment."""
     return _POOL.open
+
+
+def hashed() -> int:
+    """How many passwords were let in to be hashed since the start: what guessing costs."""
+    return _POOL.taken
 
 
 class Hasher:

@@ -15,6 +15,7 @@ async def show(request: WebRequest) -> Response[bytes]:
         *await figures.metrics(state.worker),
         figures.gauge("live_streams", "Open pages", state.hub.count()),
         figures.gauge("argon2_open", "Passwords being hashed or waiting for it", state.hashing()),
+        figures.counter("argon2", "Passwords hashed since the start", state.hashed()),
     ]
     return Response(
         metrics.text(found), media_type=metrics.MEDIA_TYPE, headers={"Cache-Control": "no-store"}

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from app.core.i18n import _, fmt_time
-from app.ops.service.jobs import JobRow
+from app.ops.service.jobs import JobRow, is_shared
 from app.ops.wording import reason
 from app.ops.wording import state as words_of
 from app.web.auth import Principal, SignInNeeded, WebRequest
@@ -61,7 +61,7 @@ def line_of(request: WebRequest, row: JobRow, *, mine: bool) -> dict[str, Any]:
         "max_attempts": row.max_attempts,
         "owner": "" if mine else row.owner,
         "url": request.app.route_reverse(prefix, job_id=row.id),
-        "cancel_url": act("cancel", row.can_cancel),
+        "cancel_url": act("cancel", row.can_cancel and not (mine and is_shared(row.type))),
         "retry_url": act("retry", row.can_retry),
         "run_url": act("run_now", row.can_run and not mine),
     }

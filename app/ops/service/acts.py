@@ -8,6 +8,7 @@ from app.core.i18n import _
 from app.core.live import Viewer
 from app.core.settings import DOMAINS
 from app.ops.service.job import visible
+from app.ops.service.jobs import is_shared
 from db import clock
 from db.connection import Row
 from db.engine import DB
@@ -26,9 +27,14 @@ class AlreadyQueued(Conflict):
 
 
 async def cancel_job(viewer: Viewer, job_id: str, *, mine: bool, ip: str = "") -> None:
-    """Cancel a waiting job, ask a running one to stop. Raises NotFound, Conflict if it ended."""
+    """Cancel a waiting job, ask a running one to stop.
+
+    Raises NotFound, and Conflict if it ended or if others may wait for it too.
+    """
     async with DB.tx():
-        await _visible(viewer, job_id, mine=mine)
+        row = await _visible(viewer, job_id, mine=mine)
+        if mine and is_shared(row["type"]):
+            raise Conflict(_("Others may wait for it too: take back your wish on its own page."))
         if not await queue.cancel(id=job_id):
             raise Conflict(_("This job has already ended."))
         await _note("job.cancelled", viewer, job_id, ip)

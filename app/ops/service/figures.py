@@ -59,6 +59,11 @@ def gauge(name: str, help_: str, value: float) -> Metric:
     return GaugeMetricFamily(f"holdfast_{name}", help_, value=value)
 
 
+def counter(name: str, help_: str, value: float) -> Metric:
+    """One number that only grows."""
+    return CounterMetricFamily(f"holdfast_{name}", help_, value=value)
+
+
 def _depth(connection: apsw.Connection) -> Depth:
     now = situation(connection)
     rows = fetch(connection, _DEPTH, now.args)

@@ -9,6 +9,7 @@ import msgspec
 from app.core.live import Viewer
 from db.connection import Row, fetch, fetch_value
 from db.engine import DB
+from jobs.registry import REGISTRY
 from jobs.why import HOLDER, SHOWN, STATES, Situation, situation
 
 ROWS, OPEN_ROWS = 50, 50
@@ -159,6 +160,12 @@ def line(row: Row, now: Situation) -> JobRow:
         why=reasons[0].why if reasons else "",
         until=reasons[0].until if reasons else None,
     )
+
+
+def is_shared(type_: str) -> bool:
+    """Whether several people may wait for jobs of this type, so that none of them cancels it."""
+    handler = REGISTRY.handlers.get(type_)
+    return handler is not None and handler.payload.SHARED
 
 
 def matching(

@@ -62,6 +62,24 @@ async def fetch(
             raise walk.traced(fault) from fault.__cause__
 
 
+async def reach(policy: Policy, profile: Profile, limit_s: float) -> int:
+    """The status of the portal's first page, through the proxy; no login goes anywhere.
+
+    Raises Fault for a proxy that this driver cannot use, Upstream where no answer comes.
+    """
+    async with outbound.client(
+        PURPOSE,
+        allow=_private_places(policy),
+        timeout_s=limit_s,
+        total_s=limit_s,
+        headers={"User-Agent": profile.user_agent},
+        proxy=_proxy(policy),
+    ) as http:
+        with outbound.faults("the portal"):
+            async with http.stream("GET", policy.portal_url) as answer:
+                return answer.status_code
+
+
 class _Walk:
     """One run from the portal's first page to the ticket."""
 

@@ -48,6 +48,29 @@ async def put(
         raise Upstream(f"WebDAV answered {status}", retry=retry, code=f"http_{status}")
 
 
+async def look(
+    folder_url: str, login: tuple[str, SecretStr], limit_s: float, *, allow: tuple[str, ...] = ()
+) -> int:
+    """The status with which the server shows the folder to this login; nothing is changed there.
+
+    Raises Upstream where no answer comes.
+    """
+    name, password = login
+    url = f"{folder_url.rstrip('/')}/"
+    _check(url)
+    async with outbound.client(
+        PURPOSE,
+        allow=allow,
+        ports=outbound.USER_PORTS,
+        timeout_s=limit_s,
+        total_s=limit_s,
+        auth=httpx.BasicAuth(name, password.reveal()),
+    ) as http:
+        with outbound.faults("WebDAV"):
+            async with http.stream("PROPFIND", url, headers={"Depth": "0"}) as answer:
+                return answer.status_code
+
+
 async def _put(http: httpx.AsyncClient, url: str, data: bytes) -> httpx.Response:
     return await http.put(url, content=data, headers={"Content-Type": TYPE})
 

@@ -9,8 +9,8 @@ from litestar.di import NamedDependency
 from app.core.errors import Conflict, Invalid
 from app.core.i18n import _
 from app.tickets.outcomes import Outcome
-from app.tickets.pages.words import outcome_of
-from app.tickets.service import checks, choices, copies, devices, library, logins
+from app.tickets.pages.words import outcome_of, tried
+from app.tickets.service import checks, choices, copies, devices, library, logins, trying
 from app.tickets.service.choices import Choices
 from app.tickets.service.wording import wording
 from app.web import forms
@@ -101,6 +101,15 @@ class TicketSettingsPages(Controller):
             return await _again(request, user_id, posted, error, "ticket_push")
         here = request.app.route_reverse("tickets_settings")
         return saved(request, here, "tickets", TEMPLATE, toast=_("Saved."))
+
+    @post("/push/try", name="tickets_push_try", status_code=303)
+    async def try_push(self, request: WebRequest, user_id: NamedDependency[str]) -> Response[str]:
+        here = request.app.route_reverse("tickets_settings")
+        try:
+            toast = tried(await trying.try_push(user_id))
+        except Conflict as error:
+            toast = str(error)
+        return redirect(request, here, toast=toast)
 
 
 async def _again(

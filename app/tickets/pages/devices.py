@@ -7,10 +7,10 @@ from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from app.core.errors import Invalid
+from app.core.errors import Conflict, Invalid
 from app.core.i18n import _
-from app.tickets.pages.words import ways
-from app.tickets.service import devices
+from app.tickets.pages.words import tried, ways
+from app.tickets.service import devices, trying
 from app.tickets.service.devices import DeviceForm
 from app.web import forms
 from app.web.auth import WebRequest
@@ -97,6 +97,17 @@ class DevicePages(Controller):
         await devices.remove_device(user_id, profile_id)
         here = request.app.route_reverse("tickets_devices")
         return redirect(request, here, toast=_("The device was deleted."))
+
+    @post("/{profile_id:str}/try", name="tickets_device_try", status_code=303)
+    async def try_proxy(
+        self, request: WebRequest, user_id: NamedDependency[str], profile_id: FromPath[str]
+    ) -> Response[str]:
+        here = request.app.route_reverse("tickets_device", profile_id=profile_id)
+        try:
+            toast = tried(await trying.try_proxy(user_id, profile_id))
+        except Conflict as error:
+            toast = str(error)
+        return redirect(request, here, toast=toast)
 
 
 async def _save(request: WebRequest, user_id: str, profile_id: str) -> Response[str]:

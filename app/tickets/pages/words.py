@@ -7,6 +7,7 @@ from app.core.i18n import _
 from app.tickets.outcomes import Outcome
 from app.tickets.paper.validate import Check
 from app.tickets.service.library import AttemptRow
+from app.tickets.service.trying import Tried
 from app.tickets.service.wording import wording
 from app.web.auth import WebRequest
 
@@ -18,6 +19,16 @@ def outcome_of(stored: str) -> Outcome:
         return Outcome(aliases.get(stored, stored))
     except ValueError:  # written by a newer version
         return Outcome.PORTAL_CHANGED
+
+
+def tried(how: Tried) -> str:
+    """One sentence about a call that was tried: status, time, reason."""
+    if how.good:
+        text = _("It works: answer %(status)s after %(ms)s ms.", status=how.status, ms=how.ms)
+        return f"{text} {how.reason}".strip()
+    said = how.status or _("no answer")
+    text = _("It does not work (%(status)s after %(ms)s ms).", status=said, ms=how.ms)
+    return f"{text} {how.reason}"
 
 
 def asked_by(trigger: str) -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from app.core import audit, paths
 from app.core.errors import NotFound
-from app.core.files import inside, read_bytes
+from app.core.files import inside
 from app.tickets import settings
 from app.tickets.paper import document
 from app.tickets.service.library import own_row
@@ -42,7 +42,7 @@ async def on_account_closed(_tx: Any, user_id: str) -> None:
         await cancel(type=kind, subject=("user", user_id))
 
 
-async def export_account(user_id: str) -> dict[str, bytes]:
+async def export_account(user_id: str) -> dict[str, bytes | Path]:
     """Everything of this domain about one person, without secrets: a list, and the documents."""
     tickets = await DB.all(
         "SELECT id, ticket_version, status, validation_status, downloaded_at, created_at,"
@@ -66,12 +66,14 @@ async def export_account(user_id: str) -> dict[str, bytes]:
         (user_id,),
     )
     told = {"tickets": tickets, "attempts": attempts, "login": login, "devices": devices}
-    files = {"tickets.json": msgspec.json.format(msgspec.json.encode(told), indent=1)}
+    files: dict[str, bytes | Path] = {}
+    files["tickets.json"] = msgspec.json.format(msgspec.json.encode(told), indent=1)
     for row in tickets:
         with suppress(NotFound):
             folder = PurePosixPath(row["file_path"]).parent
             path = inside(paths.data_dir(), *folder.parts, document.VIEW)
-            files[f"ticket-{row['id']}.html"] = await asyncio.to_thread(read_bytes, path)
+            if path.is_file():
+                files[f"ticket-{row['id']}.html"] = path
     return files
 
 

@@ -97,12 +97,18 @@ async def test_a_domain_is_asked_when_somebody_leaves_or_takes_along(house: Hous
     async def closed(tx: Tx, user_id: str) -> None:
         asked.append(user_id)
 
-    async def export(user_id: str) -> Mapping[str, bytes]:
-        return {"rows.json": user_id.encode()}
+    large = house.app.settings.data_dir / "files" / "large.bin"
+    large.write_bytes(bytes(range(256)) * 4096)
+
+    async def export(user_id: str) -> Mapping[str, bytes | Path]:
+        return {"rows.json": user_id.encode(), "large.bin": large}
 
     closing.use([closed], {"tickets": export})
     await closing.write_export(bea)
-    assert members(await closing.read_export(bea))["tickets/rows.json"] == bea
+    with zipfile.ZipFile(await closing.fetch_export(bea)) as archive:
+        assert archive.read("tickets/rows.json") == bea.encode()
+        assert archive.read("tickets/large.bin") == large.read_bytes(), "a file comes as it is"
+    assert not list((house.app.settings.data_dir / "tmp").iterdir()), "nothing stays half-made"
     await closing.close_own(bea, GOOD, Caller(ip="192.0.2.7"))
     assert asked == [bea]
 

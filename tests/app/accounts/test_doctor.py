@@ -1,5 +1,6 @@
 """`holdfast doctor`: real processes on a real folder, healthy and with one thing wrong."""
 
+import io
 import json
 import os
 import subprocess
@@ -7,18 +8,22 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import apsw
+import httpx
 import pytest
 
 from app.accounts.service import setup
 from app.accounts.service.passwords import Hasher
-from app.core import audit, doctor, settings, vault
+from app.core import audit, doctor, doctor_disk, doctor_file, doctor_outside, settings, vault
 from app.core.doctor import Finding
 from app.core.ring import RING_FILE, format_ring, key_id
 from app.core.ring import RingKey as Key
 from db.engine import DB
 from tests.app.accounts.conftest import GOOD
+from tests.app.house import running
+from tests.app.web.server import running as served_at
 from tests.serving import clean_environment, serving
 
 pytestmark = pytest.mark.anyio
@@ -72,6 +77,11 @@ async def test_a_healthy_house_passes_and_its_bundle_tells_no_secret(
     assert status == 0, printed
     assert {name for name, one in found.items() if one.state == "bad"} == set()
     assert found["key ring"].state == found["audit log"].state == "ok"
+    sound = ("integrity", "foreign keys", "schema", "clock", "jobs", "free inodes")
+    assert {found[name].state for name in sound} == {"ok"}
+    assert found["backups"].text == "no backups yet"
+    for name in ("free space", "file system", "write-ahead log"):
+        assert found[name].text
     assert found["accounts"].state == "warn"
     assert "ada" in found["accounts"].text, "she has no second factor"
     assert all(one.hint for one in found.values() if one.state != "ok")
@@ -145,6 +155,55 @@ async def test_each_disease_is_named_with_what_to_do(folder: Path, name: str) ->
         assert (folder / RING_FILE).stat().st_mode & 0o777 == 0o600
 
 
+# What one look at the open file finds: no process is needed for it.
+FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    "an index that somebody dropped": (
+        on_file("DROP INDEX qj_ready"),
+        "schema",
+        "qj_ready",
+    ),
+    "a row without its parent": (
+        on_file(
+            "PRAGMA foreign_keys = OFF",
+            "INSERT INTO credentials (id, owner_id, service) VALUES ('c', 'nobody', 'x')",
+        ),
+        "foreign keys",
+        "credentials row",
+    ),
+    "a page that is not sound": (
+        on_file(
+            "PRAGMA writable_schema = ON",
+            "UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE"
+            " name = 'invite_tokens') WHERE name = 'passkeys'",
+        ),
+        "integrity",
+        "",
+    ),
+    "a clock that went back": (
+        on_file(
+            "INSERT INTO queueJobs (id, type, payloadJson, runAt, createdAt, updatedAt)"
+            " VALUES ('ffffffff', 'x.y', '{}', 9e12, 4e12, 4e12)"
+        ),
+        "clock",
+        "in the future",
+    ),
+}
+
+
+@pytest.mark.feature("X-45")
+@pytest.mark.parametrize("name", FAULTS)
+async def test_each_fault_of_the_file_is_found(database: Path, name: str) -> None:
+    harm, place, words = FAULTS[name]
+    harm(database.parent)
+    await DB.open(database)
+    chosen = settings.load({"data_dir": database.parent}, {})
+    found = {one.name: one async for one in doctor_file.look(chosen)}
+    await DB.close()
+    assert found[place].state == "bad", found
+    assert words in found[place].text
+    assert found[place].hint
+
+
 @pytest.mark.feature("X-45")
 @pytest.mark.parametrize(
     ("env", "name", "state"),
@@ -168,6 +227,102 @@ def test_what_the_settings_let_in(
     assert bool(found.hint) == (state != "ok")
 
 
+@pytest.mark.feature("X-45")
+@pytest.mark.parametrize(
+    ("found", "state"),
+    [
+        (doctor_disk.space(50 << 20), "bad"),
+        (doctor_disk.space(500 << 20), "warn"),
+        (doctor_disk.space(5 << 30), "ok"),
+        (doctor_disk.names(100_000, 10), "bad"),
+        (doctor_disk.names(1_000_000, 500_000), "ok"),
+        (doctor_disk.names(0, 0), "ok"),
+        (doctor_disk.system("nfs4"), "bad"),
+        (doctor_disk.system("ext4"), "ok"),
+        (doctor_disk.log(65 << 20), "warn"),
+        (doctor_disk.log(0), "ok"),
+    ],
+)
+def test_what_the_disk_says(found: Finding, state: str) -> None:
+    assert found.state == state
+    assert bool(found.hint) == (state != "ok")
+
+
+@pytest.mark.feature("X-45")
+async def test_jobs_that_are_stuck_and_the_age_of_backups_are_told(folder: Path) -> None:
+    on_file(
+        "INSERT INTO queueJobs (id, type, payloadJson, runAt, createdAt, updatedAt, state,"
+        " startedAt, lockedBy, lockExpiresAt, attempts)"
+        " VALUES ('a', 'x.y', '{}', 1, 1, 1, 'running', 1, 'w', 2, 1)"
+    )(folder)
+    (folder / "backups").mkdir(exist_ok=True)
+    (folder / "backups" / "pre-migrate-1.db").touch()
+    old = folder / "backups" / "old.zip"
+    old.touch()
+    os.utime(old, (1, 1))
+    await DB.open(folder / "holdfast.db")
+    chosen = settings.load({"data_dir": folder}, {})
+    found = {one.name: one async for one in doctor_file.look(chosen)}
+    assert found["jobs"].text.startswith("1 run on a worker that does not answer")
+    assert found["backups"].state == "warn"
+    assert "days" in found["backups"].text
+    os.utime(old)
+    found = {one.name: one async for one in doctor_file.look(chosen)}
+    assert found["backups"].state == "ok"
+    await DB.close()
+
+
+@pytest.mark.feature("X-45")
+async def test_the_page_shows_the_same_and_hands_out_the_bundle(database: Path) -> None:
+    async with running(database) as house:
+        boss = await house.person("boss", role="admin")
+        await settings.put("tickets.base_password", CANARY, None, actor_kind="system")
+        async with await house.browser(boss) as client:
+            empty = (await client.get("/admin/system")).text
+            assert "no backups yet" not in empty
+            looked = (await client.post("/admin/system")).text
+            for words in ("no backups yet", "foreign keys", "copy the whole data folder"):
+                assert words in looked
+            assert CANARY not in looked
+            packed = await client.post("/admin/system/bundle")
+            with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+                whole = b"".join(archive.read(name) for name in archive.namelist())
+            assert b"no backups yet" in whole
+            assert CANARY.encode() not in whole
+            assert b"boss" not in whole
+            noted = "SELECT actor_id FROM audit_log WHERE action = 'system.bundle_fetched'"
+            assert await DB.value(noted) == boss
+            await DB.execute("UPDATE sessions SET reauthAt = '2020-01-01T00:00:00.000Z'")
+            stale = await client.post("/admin/system/bundle")
+            assert stale.status_code == 303
+            assert "/account/confirm" in stale.headers["location"]
+
+
+@pytest.mark.feature("X-45")
+async def test_a_proxy_that_keeps_events_back_is_told_from_one_that_lets_go(
+    database: Path,
+) -> None:
+    async with running(database) as house, served_at(house.app) as behind:
+
+        async def hoards(scope: Any, receive: Any, send: Any) -> None:
+            async with httpx.AsyncClient(base_url=behind) as client:
+                answer = await client.get(scope["path"])
+            headers = [(name.lower(), value) for name, value in answer.headers.raw]
+            start = {"type": "http.response.start", "status": 200, "headers": headers}
+            await send({**start, "headers": [h for h in headers if h[0] != b"transfer-encoding"]})
+            await send({"type": "http.response.body", "body": answer.content})
+
+        async with served_at(hoards) as front:
+            seen = {}
+            for address in (behind, front):
+                async for one in doctor_outside.look(address):
+                    seen[address, one.name] = one
+    assert seen[behind, "events"].state == "ok", seen
+    assert seen[front, "events"].state == "bad"
+    assert "all at once" in seen[front, "events"].text
+    assert "proxy_buffering" in seen[front, "events"].hint
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     with serving(tmp_path / "data") as server:
@@ -180,5 +335,6 @@ def test_it_asks_at_the_public_address_beside_a_running_server(served: tuple[str
     status, found, printed = examined(folder, HOLDFAST_PUBLIC_URL=url)
     assert status == 0, printed
     assert found["from outside"].state == "ok"
+    assert found["events"].state == "ok", found["events"]
     _, found, _ = examined(folder, HOLDFAST_PUBLIC_URL="http://localhost:9")
     assert found["from outside"].state == "warn"

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from app.accounts.payloads import Sweep
+from app.firmware.payloads import Fetch
 from db import clock as time
 from db.engine import DB
 from jobs import batch, rates
@@ -45,6 +46,25 @@ async def test_nobody_sees_or_cancels_anothers_job(people: People) -> None:
     assert row is not None
     assert row.state == "cancelled"
     assert len(await audited("job.cancelled")) == 1
+
+
+async def test_a_job_that_others_wait_for_is_not_cancelled_by_who_asked_first(
+    people: People,
+) -> None:
+    """One download serves everybody who wants that version; its own page knows who they are."""
+    wanted = Fetch(firmware_id=1, version="S921BXXS1")
+    job_id = (await enqueue(wanted, delay_s=3600, owner=people.anna_id)).id
+    own = await planned(people.anna_id)
+    page = (await people.anna.get(f"/jobs/{job_id}")).text
+    assert "/cancel" not in page
+    assert f"/jobs/{own}/cancel" in (await people.anna.get(f"/jobs/{own}")).text, "the control"
+    refused = await people.anna.post(f"/jobs/{job_id}/cancel")
+    assert refused.status_code == 409
+    assert "Others may wait for it too" in refused.text
+    row = await get(job_id)
+    assert row is not None
+    assert row.state == "queued"
+    assert (await people.admin.post(f"/admin/queue/jobs/{job_id}/cancel")).status_code == 303
 
 
 async def test_the_page_of_a_waiting_job_says_why(people: People) -> None:

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ class Cloud:
         if self.status:
             return self.status
         folder, _, name = scope["path"].rpartition("/")
+        if scope["method"] == "PROPFIND":
+            return 207 if folder in self.folders else 404
         if scope["method"] == "MKCOL":
             self.folders.add(folder if not name else scope["path"])
             return 201
@@ -105,6 +108,39 @@ async def test_a_refused_cloud_login_is_not_tried_again_and_a_full_cloud_is(
     await copies.save_push(user_id, cloud.url, "jana", "geheim: ä")
     await desk.run(user_id)
     assert (await desk.job("tickets.push_copy"))["state"] == "queued"
+
+
+@pytest.mark.feature("X-36")
+async def test_the_stored_cloud_is_tried_with_one_call_and_no_secret_comes_back(
+    desk: Desk, cloud: Cloud
+) -> None:
+    user_id = await desk.student()
+
+    async def toast() -> str:
+        async with await desk.house.browser(user_id) as client:
+            answer = await client.post("/tickets/settings/push/try", follow_redirects=True)
+        assert "geheim" not in answer.text
+        return unescape(answer.text)
+
+    assert "Nothing is stored yet" in await toast()
+    await copies.save_push(user_id, cloud.url, "jana", "geheim: ä")
+    assert "This address is not allowed from here." in await toast()
+    assert cloud.calls == []
+    await permit(cloud)
+    page = await toast()
+    assert "answer 404 after" in page
+    assert "the folder is made with the first copy" in page
+    cloud.folders.add("/dav/tickets")
+    assert "It works: answer 207 after" in await toast()
+    assert set(cloud.calls) == {"PROPFIND /dav/tickets/"}, "nothing is written"
+    cloud.status = 507
+    cloud.folders.clear()
+    assert "It does not work (507 after" in await toast()
+    cloud.status = 0
+    await copies.save_push(user_id, cloud.url, "jana", "geheim, wrong")
+    page = await toast()
+    assert "It does not work (401 after" in page
+    assert "It refused the login." in page
 
 
 async def test_a_private_cloud_needs_an_admins_word(desk: Desk, cloud: Cloud) -> None:

@@ -94,6 +94,21 @@ async def test_nothing_is_shown_without_a_server_where_nobody_asked(phone: Phone
     await expect(page.locator("#kept-ticket")).to_be_hidden()
 
 
+async def test_a_session_that_ended_by_itself_leaves_no_ticket_behind(phone: Phone) -> None:
+    page = phone.page
+    button = page.locator("[data-keep]")
+    await button.click()
+    await expect(button).to_have_attribute("aria-pressed", "true")
+    await page.goto(f"{phone.door.url}/tickets")
+    assert "holdfast-ticket" in await phone.caches(), "the control: other pages leave it"
+    await DB.execute("DELETE FROM sessions")
+    await page.goto(f"{phone.door.url}/tickets/show")
+    await expect(page.locator("#login-form")).to_be_visible()
+    await page.wait_for_function("caches.has('holdfast-ticket').then(has => !has)")
+    await phone.without_a_server("/tickets")
+    await expect(page.locator("#kept-ticket")).to_be_hidden()
+
+
 async def test_the_kept_ticket_follows_the_one_that_counts(desk: Desk, phone: Phone) -> None:
     page = phone.page
     button = page.locator("[data-keep]")

@@ -172,6 +172,18 @@ ROOMS = {
         {**AUDIT, "lines": [], "checked": False, "first_bad": None},
         ("audit_rows",),
     ),
+    "system": Sample(
+        "accounts/system.html",
+        {
+            **dict.fromkeys(("holdfast", "python", "sqlite", "system"), "1.0"),
+            "found": [
+                Thing(name="clock", state="ok", text="no row is from the future", hint=""),
+                Thing(name="backups", state="warn", text="no backups yet", hint="copy it"),
+                Thing(name="schema", state="bad", text="one index is gone", hint="migrate"),
+            ],
+        },
+        ("system_now",),
+    ),
     "vault": Sample("accounts/vault.html", {"standing": STANDING}, ("vault_now",)),
     "invites_many": Sample("accounts/invites_many.html", MANY, ("many_form",)),
     "invites_made": Sample(

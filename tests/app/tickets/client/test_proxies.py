@@ -154,6 +154,37 @@ async def test_plain_runs_go_through_each_kind_of_proxy(desk: Desk, tmp_path: Pa
         assert place in (tmp_path / log).read_text(), log
 
 
+@pytest.mark.feature("X-36")
+async def test_the_stored_proxy_is_tried_with_one_call_and_no_secret_comes_back(
+    desk: Desk, tmp_path: Path
+) -> None:
+    user_id = await desk.student()
+    await DB.execute("UPDATE users SET role = 'admin' WHERE id = ?", (user_id,))
+
+    async def toast(url: str, **login: str) -> str:
+        form = DeviceForm(
+            name=f"d{len(await devices.list_devices(user_id))}",
+            user_agent="x",
+            proxy_url=url,
+            proxy_login=login.get("login", ""),
+            proxy_password=login.get("password", ""),
+        )
+        key = await devices.save_device(user_id, form, admin=True)
+        async with await desk.house.browser(user_id) as client:
+            answer = await client.post(f"/tickets/devices/{key}/try", follow_redirects=True)
+        assert WORD not in answer.text
+        return answer.text
+
+    async with tinyproxy(tmp_path) as tiny:
+        assert "It works: answer" in await toast(f"http://{tiny}", login=NAME, password=WORD)
+        wrong = await toast(f"http://{tiny}", login=NAME, password="wrong")
+    assert "The proxy refused." in wrong
+    gone = await toast(f"http://127.0.0.1:{free_port()}")
+    assert "no answer after" in gone
+    assert "It cannot be reached." in gone
+    assert desk.posts() == 0, "no login went anywhere"
+
+
 @pytest.mark.feature("T-49")
 async def test_a_browser_goes_through_each_kind_of_proxy(desk: Desk, tmp_path: Path) -> None:
     await settings.put("tickets.browser_path", str(program("chromium")), None, actor_kind="system")
