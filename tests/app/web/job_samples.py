@@ -124,7 +124,7 @@ LIST: dict[str, Any] = {
 NOBODYS = {"mine": True, "rows": [], "states": [], "q": "", "state": "", "sections": []}
 QUEUE: dict[str, Any] = {
     "health": Thing(look="running", word="Running", notes=["oldest waits 4 s"], bad=True),
-    "here_url": "/q",
+    "here_url": "/admin/queue",
     "paused": True,
     "paused_reason": "Moving house",
     "slots": 8,

@@ -27,6 +27,7 @@ NO_PAGE = {
     "queue_job_log": "a file",
     "my_job_log": "a file",
     "healthz": "for machines",
+    "stream_probe": "for machines",
     "readyz": "for machines",
     "worker": "a script",
     "static": "files",
