@@ -94,6 +94,8 @@ BARE = {
 }
 # Forms in which nothing at all is a choice: every box unticked, an invite for anybody.
 MAY_BE_EMPTY = {
+    "/join/check",
+    "/firmware/devices/check",
     "/admin/invites/validate",
     "/tickets/settings",
     "/tickets/settings/push",

@@ -15,6 +15,7 @@ from app.accounts.pages.rooms import PAGES
 from app.accounts.service import sessions
 from app.core import settings
 from app.ops.pages.shell import NoticePages, PalettePages, ShellPages
+from app.ops.pages.targets import TargetPages
 from app.web import auth, errors, offline, openapi, pages
 from app.web.auth import WebRequest
 
@@ -43,7 +44,7 @@ def make_app(data_dir: Path, *more: Any, **env: str) -> Litestar:
     chosen = settings.load({"data_dir": data_dir}, {"HOLDFAST_LOG_LEVEL": "error", **env})
     return Litestar(
         route_handlers=[
-            *(*PAGES, ShellPages, NoticePages, PalettePages, *offline.ROUTES),
+            *(*PAGES, ShellPages, NoticePages, PalettePages, TargetPages, *offline.ROUTES),
             *(openapi.openapi, dashboard, my_jobs, live, *more),
         ],
         middleware=[DefineMiddleware(auth.SessionMiddleware, read=sessions.read_session)],
