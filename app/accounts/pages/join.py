@@ -91,10 +91,9 @@ class JoinPages(Controller):
     @post("/join/check", name="join_check", opt={"access": "anon_only"}, status_code=200)
     async def check(self, request: WebRequest) -> Response[str]:
         """What is wrong with one field, while the form is filled in."""
-        posted = await forms.read(request)
+        form = await forms.read_form(request, SoFar)
         errors = dict[str, str]()
         if secret := _secret(request):
-            form = forms.check(posted, SoFar)
             ip = auth.client_ip(request)
             errors = await redeem.look_over(secret, form.login, form.email, form.password, ip)
         return said(request, errors)
