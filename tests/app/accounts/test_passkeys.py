@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from playwright.async_api import Browser, CDPSession, Page
+from playwright.async_api import Browser, CDPSession, Page, expect
 
 from app.accounts.service import passkeys, passwordless, passwords, sessions, signin
 from app.accounts.service.factors import CodeRefused
@@ -206,9 +206,7 @@ async def test_a_passkey_alone_opens_the_door(house: House, browser: Browser) ->
         await page.context.clear_cookies()
         await page.goto("/login")
         await page.click("#passkey-form button")
-        await page.wait_for_function(
-            "document.querySelector('[data-passkey-note]').textContent.length > 0"
-        )
+        await expect(page.locator("[data-passkey-note]")).not_to_be_empty()
         await cdp.send("WebAuthn.setUserVerified", {"authenticatorId": key, "isUserVerified": True})
 
         await DB.execute("UPDATE users SET is_active = 0 WHERE id = ?", (user_id,))
