@@ -2,12 +2,13 @@
 
 import asyncio
 import re
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import Error, Page, Request, Route, expect
 
 from app.core import paths
 from db.engine import DB
@@ -78,6 +79,36 @@ async def test_log_lines_come_by_themselves_and_the_filter_stays(desk: Desk) -> 
         assert await page.input_value("#log-find") == "turbine"
         assert await page.evaluate("document.activeElement.id") == "log-find"
         tell("logs", None)
+        await wait(job_id)
+
+
+async def test_a_late_answer_does_not_undo_what_was_chosen_since(desk: Desk) -> None:
+    """A refresh that was asked for before the level changed, and answers after it."""
+    job_id = await running("late", "Talkative")
+    late = asyncio.Event()
+
+    async def slow(route: Route) -> None:
+        if "level=error" not in route.request.url:
+            late.set()
+            await asyncio.sleep(1)
+        with suppress(Error):  # the page has given it up
+            await route.continue_()
+
+    async with desk.tab() as page:
+        await page.goto(f"{desk.url}/admin/queue/jobs/{job_id}")
+        await live(page)
+        tell("late", lambda ctx: ctx.log.info("segment 1"), lambda ctx: ctx.log.error("no answer"))
+        await expect(page.locator("#job-log li p")).to_have_text(["segment 1", "no answer"])
+        await page.route(f"**/admin/queue/jobs/{job_id}*", slow)
+        tell("late", lambda ctx: ctx.log.info("segment 2"))
+        await asyncio.wait_for(late.wait(), 10)
+        await page.select_option("#log-level", "error")
+        await expect(page.locator("#job-log li p")).to_have_text(["no answer"])
+        await asyncio.sleep(1.5)
+        await expect(page.locator("#job-log li p")).to_have_text(["no answer"])
+        assert await page.input_value("#log-level") == "error"
+        await page.unroute_all(behavior="ignoreErrors")
+        tell("late", None)
         await wait(job_id)
 
 
