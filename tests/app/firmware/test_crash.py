@@ -57,7 +57,7 @@ async def test_killed_at_random_moments_no_verified_byte_is_fetched_twice(
         before, line, due = verified(database), len(large.log()), asyncio.Event()
         life = asyncio.ensure_future(live(database, large.url, kill_at=due))
         if number:
-            await saved(database, kept)
+            await saved(database, 2**20)
         else:
             while not large.state.streams:  # noqa: ASYNC110 - sockets
                 await asyncio.sleep(0.02)
