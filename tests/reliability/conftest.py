@@ -11,7 +11,7 @@ from tests.serving import Person, PortalProcess, portal, serving, until
 
 NO_SOCKETS = shutil.ignore_patterns("*.sock")  # a queue's socket is no file to copy
 
-STUDENTS = 16
+STUDENTS = 20
 
 
 def student(number: int) -> str:

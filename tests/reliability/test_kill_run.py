@@ -31,7 +31,7 @@ from tests.serving import (
 )
 
 SEED = 20261120
-KILLS, HITS, LANES = 15, 10, 3
+KILLS, HITS, LANES = 30, 20, 3
 ANSWER_S = 0.18  # a first run asks eleven answers of the portal: 2 s in all
 RUN_S = 2.0
 
