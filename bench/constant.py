@@ -36,6 +36,7 @@ ROWS = [
         "url": f"/jobs/{key}",
         "cancel_url": "",
         "retry_url": "",
+        "run_url": "",
     }
     for key in (uuid7() for _ in range(50))
 ]
@@ -45,10 +46,13 @@ DATA: dict[str, Any] = {
     "tabs": [{"title": word, "url": "/jobs", "here": False, "count": None} for word in WORDS],
     "q": "",
     "state": "",
+    "states": [],
+    "scope": "",
     "rows": ROWS,
     "newer": 0,
     "newest_url": "/jobs",
     "here_url": "/jobs",
+    "tabs_url": "/jobs",
     "newer_url": "",
     "older_url": "/jobs?before=1",
     "search_url": "/jobs",

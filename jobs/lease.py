@@ -1,13 +1,14 @@
 """Who is alive: a lock file per worker that the kernel drops at any death.
 
 All users of a WAL file sit on one kernel, so liveness is a lock test and not a guess by time. A
-bare fork would carry the lock into the child and keep a dead worker looking alive: never fork
-without exec here.
+bare fork, as some library may do one, carries the lock into its child and would keep a dead worker
+looking alive: the child lets go of it at once.
 """
 
 import fcntl
 import os
 import socket
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -31,6 +32,11 @@ class Lock:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
+        _held.add(self)
+
+    def leave(self) -> None:
+        """Close it, the file stays: the lock is the parent's."""
+        os.close(self._descriptor)
 
     @classmethod
     def own(cls, data_dir: Path, worker_id: str) -> Self:
@@ -59,7 +65,19 @@ class Lock:
     def drop(self) -> None:
         """Remove the file, then let go."""
         self.path.unlink(missing_ok=True)
+        _held.discard(self)
         os.close(self._descriptor)
+
+
+_held: weakref.WeakSet[Lock] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for lock in _held:
+        lock.leave()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def locks_of_dead(data_dir: Path, worker_ids: Iterable[str]) -> dict[str, Lock]:

@@ -5,6 +5,7 @@ long. A failure does not end the night: it is counted, its seed printed, and the
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,15 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("tests/reliability", "tests/db", "tests/jobs", "tests/app/firmware/night_large.py")
+# What a run by day does in small, in full: seconds of killing, rows, people in the rush.
+AT_LENGTH = {"HOLDFAST_KILL_S": "60", "HOLDFAST_ROWS": "1000000", "HOLDFAST_RUSH": "500"}
+FOLDERS = (
+    "tests/reliability",
+    "tests/db",
+    "tests/jobs",
+    "tests/app/firmware/night_large.py",
+    "tests/app/tickets/test_rush.py",
+)
 
 
 def main() -> int:
@@ -39,7 +48,12 @@ def play(folders: list[str], seed: int) -> tuple[float, int, str]:
     started = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", "--color=no", f"--hypothesis-seed={seed}"]
     done = subprocess.run(
-        [*command, *folders], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, *folders],
+        cwd=ROOT,
+        env={**AT_LENGTH, **os.environ},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return time.monotonic() - started, done.returncode, done.stdout + done.stderr
 

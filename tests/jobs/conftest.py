@@ -10,6 +10,7 @@ import pytest
 
 from db import migrate
 from db.engine import DB, ApswEngine
+from jobs.claim import claim
 from jobs.registry import Registry
 from jobs.worker import Context, Worker
 from tests.jobs.samples import Slow
@@ -24,6 +25,22 @@ def queue_in_memory() -> apsw.Connection:
     connection.pragma("foreign_keys", False)
     connection.execute(QUEUE_SQL.read_text())
     return connection
+
+
+def claim_steps(connection: apsw.Connection, now: int, types: list[str]) -> int:
+    """How many steps of SQLite's machine, in tens, a claim takes; it is undone afterwards."""
+    steps = [0]
+
+    def tick() -> bool:
+        steps[0] += 1
+        return False
+
+    connection.execute("SAVEPOINT look")
+    connection.set_progress_handler(tick, 10)
+    assert claim(connection, "w", now, 1000, types) is not None
+    connection.set_progress_handler(None)
+    connection.execute("ROLLBACK TO look; RELEASE look").fetchall()
+    return steps[0]
 
 
 class Gate:

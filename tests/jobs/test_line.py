@@ -16,7 +16,7 @@ from jobs import enqueue as queue
 from jobs.claim import claim
 from jobs.enqueue import enqueue, enqueue_many
 from jobs.row import Job
-from tests.jobs.conftest import queue_in_memory
+from tests.jobs.conftest import claim_steps, queue_in_memory
 from tests.jobs.samples import Note, Slow
 
 pytestmark = pytest.mark.anyio
@@ -100,23 +100,8 @@ async def test_a_thousand_behind_one_key_are_not_walked(db: ApswEngine, clock: F
 
 async def effort() -> int:
     """How many steps a claim takes, undone afterwards."""
-
-    def count(connection: apsw.Connection) -> int:
-        steps = [0]
-
-        def tick() -> bool:
-            steps[0] += 1
-            return False
-
-        connection.execute("SAVEPOINT look")
-        connection.set_progress_handler(tick, 10)
-        assert claim(connection, "w", time.ms(), 1000, [Note.TYPE, Slow.TYPE]) is not None
-        connection.set_progress_handler(None)
-        connection.execute("ROLLBACK TO look")
-        connection.execute("RELEASE look")
-        return steps[0]
-
-    return await DB.write(count)
+    types = [Note.TYPE, Slow.TYPE]
+    return await DB.write(lambda conn: claim_steps(conn, time.ms(), types))
 
 
 async def test_the_next_in_line_moves_up_however_the_head_leaves(

@@ -4,6 +4,9 @@ Others of that list are shown where they belong: 3 (fence), 7 (`ctx.complete`), 
 big a payload), 13 (the unique index of serial keys).
 """
 
+import asyncio
+import subprocess
+
 import pytest
 
 from db import clock as time
@@ -79,6 +82,37 @@ async def test_4_a_job_that_polls_has_a_deadline_not_three_hundred_attempts(
     assert row is not None
     assert (row.state, row.error_code, row.attempts) == ("failed", "not_ready", 1)
     assert row.snoozes == 6
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+async def test_5_a_build_holds_up_nobody(
+    registry: Registry, start_worker: StartWorker, blocked: bool
+) -> None:
+    """Turns of the loop while a program works for a second; the control waits for it in place."""
+    build = ["/bin/sh", "-c", "yes a line of a build | head -n 200000; sleep 1"]
+
+    @registry.handles(Note)
+    async def note(job: Note, ctx: Context) -> int:
+        ticking = asyncio.ensure_future(tick())
+        before = len(ticks)
+        if blocked:
+            subprocess.run(build, check=True, stdout=subprocess.DEVNULL)  # noqa: ASYNC221
+        else:
+            await ctx.run_process(build)
+        turns = len(ticks) - before
+        ticking.cancel()
+        return turns
+
+    async def tick() -> None:
+        while True:
+            ticks.append(None)
+            await asyncio.sleep(0.01)
+
+    ticks: list[None] = []
+    await start_worker()
+    done = await wait((await enqueue(Note())).id)
+    turns = int(done.result_json or "-1")
+    assert turns == 0 if blocked else turns > 20
 
 
 async def test_6_asking_again_with_something_else_is_not_dropped(

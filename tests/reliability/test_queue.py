@@ -18,7 +18,7 @@ from db.engine import DB, ApswEngine
 from jobs.claim import Complete, Fence, claim, finish
 from jobs.enqueue import enqueue
 from jobs.stats import get
-from tests.jobs.children.work import Effect, Hold
+from tests.jobs.children.work import Effect, Fork, Hold
 from tests.jobs.samples import Note
 from tests.reliability.lossy import Lossy
 
@@ -133,6 +133,24 @@ async def test_a_living_worker_is_robbed_only_without_the_lock_test(
     row = await get(job.id)
     assert row is not None
     assert row.crashes == rescued
+
+
+@pytest.mark.parametrize(("broken", "crashes"), [("", 1), ("forks", 0)])
+async def test_a_fork_keeps_a_dead_worker_alive_only_with_the_lock_it_took_along(
+    start: Start, broken: str, crashes: int
+) -> None:
+    dead = await start("{}", broken)
+    job = await enqueue(Fork())
+    child = int((await line(dead)).split()[1])
+    try:
+        dead.kill()
+        await dead.wait()
+        await start()
+        row = await get(job.id)
+        assert row is not None
+        assert row.crashes == crashes
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 # ---- three processes, killed again and again ----

@@ -191,11 +191,12 @@ class Receiver:
         count = filled // BLOCK * BLOCK
         data = self._buffer[:count]
         at = segment.start + segment.done
-        failpoint("firmware_write")
         if self._kept_fd >= 0:
             _write(self._kept_fd, data, at)
         crc = isal_zlib.crc32(data, segment.crc32)
-        _write(self._part_fd, self._decrypt(self._buffer, count), at)
+        plain = self._decrypt(self._buffer, count)
+        failpoint("firmware_write")
+        _write(self._part_fd, plain, at)
         if at // WRITE_OUT != (at + count) // WRITE_OUT:
             disk.write_out(self._part_fd, at - at % WRITE_OUT, WRITE_OUT)
         self._state.gained(segment, count, crc)

@@ -273,6 +273,8 @@ async def test_a_full_disk_pauses_and_goes_on_by_itself(house_of: House, fus: Fu
     assert row["error_code"] == "disk_full"
     await site.hurry()
     await site.fetched(version)
+    lines = [str(line) for line in await DB.all("SELECT message FROM job_events")]
+    assert not [line for line in lines if "damaged" in line], "a half-written block was kept"
 
 
 @pytest.mark.feature("F-51")

@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -48,6 +49,12 @@ class Hold(Payload, kw_only=True):
     file: str
 
 
+class Fork(Payload, kw_only=True):
+    """Forks, past everything that starts programs, and leaves the child behind."""
+
+    TYPE: ClassVar[str] = "work.fork"
+
+
 class Suicide(Payload, kw_only=True):
     """Takes its worker along."""
 
@@ -85,6 +92,17 @@ async def hold(job: Hold, ctx: Context) -> None:
         raise
 
 
+@REGISTRY.handles(Fork, lane="io")
+async def fork(job: Fork, ctx: Context) -> None:
+    pid = os.fork()
+    if not pid:
+        os.close(1)  # whoever listens to us is not to wait for it
+        time.sleep(60)  # noqa: ASYNC251 - the child has no loop
+        os._exit(0)
+    say(f"forked {pid}")
+    await asyncio.Event().wait()
+
+
 @REGISTRY.handles(Suicide, lane="io")
 async def suicide(job: Suicide, ctx: Context) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
@@ -101,6 +119,8 @@ def break_on_purpose(how: str) -> None:
         assert fence in claim.COMPLETE
         claim.COMPLETE = claim.COMPLETE.replace(fence, "AND ?2=?2 AND ?3=?3")
         setattr(Run, "lose", lambda _run: None)  # noqa: B010 - said so that types let it pass
+    if how == "forks":
+        setattr(lease.Lock, "leave", lambda _lock: None)  # noqa: B010
     if how == "locks":
         setattr(pulse, "locks_of_dead", _everyone)  # noqa: B010
 
