@@ -48,7 +48,8 @@ class Admin:
 class Product:
     """A migrated file of its own, the hub with an open stream, a worker with ten slots."""
 
-    def __init__(self) -> None:
+    def __init__(self, finished: int = 0) -> None:
+        self.finished = finished  # rows there before anything starts: such come over days
         self.folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
         self.registry = Registry()
         self.started: dict[int, float] = {}
@@ -65,6 +66,8 @@ class Product:
     async def __aenter__(self) -> "Product":
         path = self.folder / "bench.db"
         migrate(path, self.folder / "backups")
+        if self.finished:
+            fill_at_rest(path, self.finished)
         await DB.open(path)
         await DB.execute("UPDATE queueSettings SET ioConcurrency=?", (SLOTS,))
         self.hub = Hub(NOUNS, changes.FEED)
@@ -99,10 +102,7 @@ class Product:
 
 async def throughput(filled: int = 0) -> float:
     """Jobs a second, beside so many finished rows."""
-    async with Product() as product:
-        if filled:
-            await DB.write(lambda connection: fill(connection, "succeeded", filled))
-            await DB.writer.look(at_rest)
+    async with Product(filled) as product:
         return await product.drain(JOBS)
 
 
@@ -165,9 +165,14 @@ def fill(
     ).fetchall()
 
 
-def at_rest(connection: apsw.Connection) -> None:
-    """A million rows come over days: the WAL that filling them at once leaves is no part of it."""
+def fill_at_rest(path: Path, count: int) -> None:
+    """Finished rows without the change feed and the WAL that writing them at once would leave."""
+    from db.connection import open_writer
+
+    connection = open_writer(path)
+    fill(connection, "succeeded", count)
     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    connection.close()
 
 
 def raw_file() -> tuple[Path, apsw.Connection]:

@@ -96,7 +96,7 @@ async def test_5_a_build_holds_up_nobody(
         ticking = asyncio.ensure_future(tick())
         before = len(ticks)
         if blocked:
-            subprocess.run(build, check=True, stdout=subprocess.DEVNULL)  # noqa: ASYNC221
+            subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
         else:
             await ctx.run_process(build)
         turns = len(ticks) - before

@@ -97,7 +97,7 @@ async def fork(job: Fork, ctx: Context) -> None:
     pid = os.fork()
     if not pid:
         os.close(1)  # whoever listens to us is not to wait for it
-        time.sleep(60)  # noqa: ASYNC251 - the child has no loop
+        time.sleep(60)
         os._exit(0)
     say(f"forked {pid}")
     await asyncio.Event().wait()
