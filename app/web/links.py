@@ -5,6 +5,7 @@ The one rule: `route_reverse`, `url_for` and `url` give an address as a browser 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar
@@ -18,9 +19,14 @@ if TYPE_CHECKING:
 class House(Litestar):
     """Litestar whose routes know the path they are shown under: `state.root`, "" or "/x/y"."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A page names a hundred addresses, and a live one the same ones again and again.
+        self._address = lru_cache(maxsize=4096)(super().route_reverse)
+
     def route_reverse(self, name: str | BaseRouteHandler, **path_parameters: Any) -> str:
         """The address of a route, the path in front of all pages included."""
-        return str(self.state.get("root", "")) + super().route_reverse(name, **path_parameters)
+        return str(self.state.get("root", "")) + self._address(str(name), **path_parameters)
 
 
 class Below:
