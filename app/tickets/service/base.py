@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import msgspec
 
+from app.core.errors import Conflict
+from app.core.i18n import _
 from app.tickets import profiles, settings
 from app.tickets.client import drivers
 from app.tickets.client.driver import FetchResult
@@ -53,7 +55,9 @@ async def has_login() -> bool:
 
 
 async def order_check() -> Enqueued:
-    """Look at the portal now."""
+    """Look at the portal now. Raises Conflict where there is no login to look with."""
+    if not await has_login():
+        raise Conflict(_("Nothing is stored yet. Save it first."))
     return await enqueue(CheckBase(trigger="admin"), on_dup="replace", priority=80)
 
 

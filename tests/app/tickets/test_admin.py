@@ -1,6 +1,7 @@
 """What admins see and do: numbers, people, the portal's pace, its settings, the probe."""
 
 import re
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from app.core import settings
 from app.tickets.paper.page import Page
-from app.tickets.service import library, overview, pace, portal, rounds, runs
+from app.tickets.service import base, library, overview, pace, portal, rounds, runs
 from db import clock
 from db.engine import DB
 from jobs import rates
@@ -53,6 +54,31 @@ async def test_the_dashboard_counts_people_and_days(desk: Desk) -> None:
     assert page.count("<rect") >= 2
     assert "<polyline" in page
     assert page.count("Show data") == 2
+
+
+@pytest.mark.feature("X-36")
+async def test_the_stored_base_login_is_tried_and_never_shown(desk: Desk) -> None:
+    admin = await desk.admin()
+    async with await desk.house.browser(admin) as browser:
+
+        async def tried() -> str:
+            answer = await browser.post("/admin/tickets/check", follow_redirects=True)
+            await desk.idle()
+            return unescape(answer.text + (await browser.get("/admin/tickets")).text)
+
+        assert "Nothing is stored yet. Save it first." in await tried()
+        assert desk.posts() == 0
+        await put("base_number", "uk009000")
+        await put("base_password", "pw-9000-wrong")
+        assert "wrong password" in (await tried()).lower()
+        await put("base_password", "pw-9000")
+        page = await tried()
+        assert desk.posts() == 2
+        settings_page = (await browser.get("/admin/tickets/settings")).text
+    assert (await base.get_state()).last_outcome == "new"
+    assert "Last look" in page
+    assert "Stored. Empty keeps it." in settings_page
+    assert "pw-9000" not in page + settings_page
 
 
 @pytest.mark.feature("T-60")
