@@ -169,13 +169,15 @@ async def _pass(
         segment.done, segment.crc32 = 0, 0
     await asyncio.to_thread(landing.clear, version.id, done)
     segments = pieces.plan(known, ranges, size, connections)
-    missing = sum(s.length - s.done for s in segments)
+    filled = sum(segment.done for segment in segments)
+    missing = sum(segment.length for segment in segments) - filled
+    packed = max(0, missing - await asyncio.to_thread(landing.reserved, version.id, filled))
     unpacked = sum(member.size for member in todo) or (size if whole else 0)
     folder = landing.open_folder(version.id)
     min_free = int(await settings.get("min_free_mib")) * MIB
-    await upkeep.make_room(missing + unpacked + min_free)
+    await upkeep.make_room(packed + unpacked + min_free)
     room = disk.room_for(
-        version.id, records.home(), packed=missing, unpacked=unpacked, min_free=min_free
+        version.id, records.home(), packed=packed, unpacked=unpacked, min_free=min_free
     )
     with room as found:
         tight, ahead = found.mode == "tight", pieces.AHEAD

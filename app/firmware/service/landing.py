@@ -49,6 +49,15 @@ def reserve(firmware_id: int, size: int) -> None:
         os.close(fd)
 
 
+def reserved(firmware_id: int, filled: int) -> int:
+    """Bytes of the disk that the archive took before and has not `filled`."""
+    try:
+        taken = records.part_file(firmware_id).stat().st_blocks * 512
+    except FileNotFoundError:
+        return 0
+    return max(0, taken - filled)
+
+
 def clear(firmware_id: int, keep: set[str]) -> None:
     """Remove parts that were begun and not ended: they are unpacked anew, and count as room."""
     for path in open_folder(firmware_id).iterdir():
