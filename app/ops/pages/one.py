@@ -218,7 +218,9 @@ def _links(request: WebRequest, card: JobCard) -> list[dict[str, str]]:
     for noun, key in given:
         place = request.app.state.subjects.get(noun)
         if place and may(request.user, place.access):
-            url = request.app.route_reverse(place.route, **{place.key: key})
+            # A row's number is a number in its address; the router takes no text for one.
+            part = int(key) if key.isascii() and key.isdigit() else key
+            url = request.app.route_reverse(place.route, **{place.key: part})
             found.append({"word": _(place.title), "url": url, "note": ""})
     if card.batch:
         ended = card.batch["total"] - card.batch["pending"]
