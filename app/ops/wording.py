@@ -3,6 +3,16 @@
 from app.core.i18n import _
 
 
+def title(label: str) -> str:
+    """The name of a job, stored in English; what it is about (from the first digit on) stays."""
+    words = label.split(" ")
+    about = next((n for n, word in enumerate(words) if any(sign.isdigit() for sign in word)), 0)
+    if not about or "%" in label:
+        return _(label)
+    known = " ".join([*words[:about], "%(name)s"])
+    return _(known, name=" ".join(words[about:]))
+
+
 def state(name: str) -> tuple[str, str]:
     """Look and word of a derived state."""
     words = {

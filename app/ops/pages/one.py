@@ -135,7 +135,7 @@ def _job(request: WebRequest, card: JobCard, *, mine: bool) -> dict[str, Any]:
         "stage": line["text"],
         "ended": ended,
         "number": card.row.id,
-        "error": card.error,
+        "error": _(card.error),
         "error_code": card.error_code,
         "failed": card.row.state == "failed",
         "acts": [] if mine else _acts(request, card),
@@ -146,7 +146,10 @@ def _job(request: WebRequest, card: JobCard, *, mine: bool) -> dict[str, Any]:
         if mine
         else request.app.route_reverse("queue_jobs") + query(q=f"type:{card.row.type}"),
     }
-    return {**given, **_remedy(request, card, mine=mine)}
+    helps = _remedy(request, card, mine=mine)
+    if helps["advice"] == given["error"]:
+        helps["advice"] = ""  # the job ended with the very sentence that helps
+    return {**given, **helps}
 
 
 def _remedy(request: WebRequest, card: JobCard, *, mine: bool) -> dict[str, Any]:
