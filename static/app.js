@@ -184,7 +184,14 @@
       if (after && toast.dataset.notice > after.value) after.value = toast.dataset.notice;
     }, document.getElementById("toasts") || document);
   }
+  // Tabs that do not all fit begin where one is.
+  function show() {
+    each(".tabs > [aria-current]", (tab) => {
+      const over = tab.getBoundingClientRect().right - tab.parentElement.getBoundingClientRect().right;
+      if (over > 0) tab.parentElement.scrollLeft += over;
+    });
+  }
   on("htmx:after:swap", () => settle());
-  on("DOMContentLoaded", () => { settle(); stayAwake(); });
-  if (document.readyState !== "loading") settle();
+  on("DOMContentLoaded", () => { settle(); show(); stayAwake(); });
+  if (document.readyState !== "loading") { settle(); show(); }
 })();
