@@ -1,6 +1,13 @@
 """How the queue's own words read to people: states, reasons, outcomes, times."""
 
-from app.core.i18n import _
+from app.core.i18n import _, mark
+
+# What the queue itself writes down in English; told by `_()` where an error is shown.
+NOTED = (
+    mark("cancelled on request"),
+    mark("returned by shutdown"),
+    mark("worker died while running this job"),
+)
 
 
 def title(label: str) -> str:

@@ -154,7 +154,7 @@ def _job(request: WebRequest, card: JobCard, *, mine: bool) -> dict[str, Any]:
 
 def _remedy(request: WebRequest, card: JobCard, *, mine: bool) -> dict[str, Any]:
     """What helps: the domain's own advice where it has one, else the queue's."""
-    if not card.error:
+    if not card.error or card.row.state == "cancelled":  # somebody wanted that
         return {"advice": "", "remedy": None}
     if card.finished_at is None:
         return {"advice": _("It is tried again by itself."), "remedy": None}
