@@ -184,11 +184,12 @@
       if (after && toast.dataset.notice > after.value) after.value = toast.dataset.notice;
     }, document.getElementById("toasts") || document);
   }
-  // Tabs that do not all fit begin where one is.
+  // Tabs that do not all fit: the one that one is on stands in the middle.
   function show() {
     each(".tabs > [aria-current]", (tab) => {
-      const over = tab.getBoundingClientRect().right - tab.parentElement.getBoundingClientRect().right;
-      if (over > 0) tab.parentElement.scrollLeft += over;
+      const strip = tab.parentElement;
+      const middle = (it) => { const at = it.getBoundingClientRect(); return at.left + at.width / 2; };
+      strip.scrollLeft += middle(tab) - middle(strip);
     });
   }
   on("htmx:after:swap", () => settle());
