@@ -184,7 +184,15 @@
       if (after && toast.dataset.notice > after.value) after.value = toast.dataset.notice;
     }, document.getElementById("toasts") || document);
   }
+  // Tabs that do not all fit: the one that one is on stands in the middle.
+  function show() {
+    each(".tabs > [aria-current]", (tab) => {
+      const strip = tab.parentElement;
+      const middle = (it) => { const at = it.getBoundingClientRect(); return at.left + at.width / 2; };
+      strip.scrollLeft += middle(tab) - middle(strip);
+    });
+  }
   on("htmx:after:swap", () => settle());
-  on("DOMContentLoaded", () => { settle(); stayAwake(); });
-  if (document.readyState !== "loading") settle();
+  on("DOMContentLoaded", () => { settle(); show(); stayAwake(); });
+  if (document.readyState !== "loading") { settle(); show(); }
 })();

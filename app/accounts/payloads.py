@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from app.core.i18n import mark
 from jobs.payload import Payload
 
 
@@ -17,7 +18,7 @@ class Sweep(Payload, frozen=True, kw_only=True):
 
     def label(self) -> str:
         """What people read in lists."""
-        return "Sweep ended sessions"
+        return mark("Sweep ended sessions")
 
 
 class Export(Payload, frozen=True, kw_only=True):
@@ -37,7 +38,7 @@ class Export(Payload, frozen=True, kw_only=True):
 
     def label(self) -> str:
         """What people read in lists."""
-        return "Collect my data"
+        return mark("Collect my data")
 
 
 class Reencrypt(Payload, frozen=True, kw_only=True):
@@ -53,4 +54,4 @@ class Reencrypt(Payload, frozen=True, kw_only=True):
 
     def label(self) -> str:
         """What people read in lists."""
-        return "Seal all secrets with the new key"
+        return mark("Seal all secrets with the new key")

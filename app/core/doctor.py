@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from app.core import logs, settings
+from app.core.i18n import _, mark
 from app.core.registry import UNIX
 from app.core.ring import RING_FILE
 from app.core.settings import Settings
@@ -39,7 +40,10 @@ _TELLING = ("geheim", "Zx9", "abcdef0123456789", "amFuYTpn", "QUJDREVG")
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the report. `hint`: what to do, for whoever runs the server."""
+    """One line of the report. `hint`: what to do, for whoever runs the server.
+
+    `name` stays in English until it is shown; the others are in the language of who asked.
+    """
 
     name: str
     state: State
@@ -59,10 +63,10 @@ def _modes(chosen: Settings, *, mend: bool) -> Iterator[Finding]:
     folder = chosen.data_dir
     if not folder.is_dir():
         yield Finding(
-            name="data folder",
+            name=mark("data folder"),
             state="bad",
-            text=f"{folder} is not there",
-            hint="name the right one with --data or HOLDFAST_DATA_DIR",
+            text=_("%(path)s is not there", path=folder),
+            hint=_("name the right one with --data or HOLDFAST_DATA_DIR"),
         )
         return
     wanted = {folder: 0o700}
@@ -78,85 +82,102 @@ def _modes(chosen: Settings, *, mend: bool) -> Iterator[Finding]:
         seen = path.lstat()
         if seen.st_uid != os.getuid():
             yield Finding(
-                name="data folder",
+                name=mark("data folder"),
                 state="bad",
-                text=f"{path.name} belongs to another user (uid {seen.st_uid})",
-                hint=f"run as that user, or: chown -R {os.getuid()} {folder}",
+                text=_(
+                    "%(name)s belongs to another user (uid %(uid)s)",
+                    name=path.name,
+                    uid=seen.st_uid,
+                ),
+                hint=_(
+                    "run as that user, or: %(command)s", command=f"chown -R {os.getuid()} {folder}"
+                ),
             )
         elif stat.S_IMODE(seen.st_mode) & ~mode:
             open_ones.append((path, mode))
     if not open_ones:
-        yield Finding(name="data folder", state="ok", text=f"{folder}, open to nobody else")
+        yield Finding(
+            name=mark("data folder"),
+            state="ok",
+            text=_("%(path)s, open to nobody else", path=folder),
+        )
     for path, mode in open_ones:
         if mend:
             path.chmod(mode)
-            yield Finding(name="data folder", state="ok", text=f"{path.name}: mode mended")
+            yield Finding(
+                name=mark("data folder"),
+                state="ok",
+                text=_("%(name)s: mode mended", name=path.name),
+            )
         else:
             yield Finding(
-                name="data folder",
+                name=mark("data folder"),
                 state="bad",
-                text=f"{path.name} can be read by others",
-                hint=f"chmod {mode:o} {path}, or run doctor --fix",
+                text=_("%(name)s can be read by others", name=path.name),
+                hint=_("%(command)s, or run doctor --fix", command=f"chmod {mode:o} {path}"),
             )
 
 
 def _address(chosen: Settings) -> Iterator[Finding]:
     if not chosen.public_url:
         yield Finding(
-            name="public address",
+            name=mark("public address"),
             state="warn",
-            text="public_url is not set; links in mails and passkeys need it",
-            hint="set HOLDFAST_PUBLIC_URL=https://…",
+            text=_("public_url is not set; links in mails and passkeys need it"),
+            hint=_("set HOLDFAST_PUBLIC_URL=https://…"),
         )
     else:
         parts = urlsplit(chosen.public_url)
         secure = parts.scheme == "https" or parts.hostname == "localhost"
         yield Finding(
-            name="public address",
+            name=mark("public address"),
             state="ok" if secure else "warn",
-            text=f"{chosen.public_url}; cookies are "
-            + ("named __Host-holdfast" if parts.scheme == "https" else "sent in the clear"),
-            hint="" if secure else "put a proxy with https in front; passkeys need it, too",
+            text=_("%(address)s; cookies are named __Host-holdfast", address=chosen.public_url)
+            if parts.scheme == "https"
+            else _("%(address)s; cookies are sent in the clear", address=chosen.public_url),
+            hint="" if secure else _("put a proxy with https in front; passkeys need it, too"),
         )
     listed = ", ".join(chosen.allowed_hosts)
     yield Finding(
-        name="host names",
+        name=mark("host names"),
         state="ok" if listed else "warn",
-        text=f"answered: {listed}" if listed else "any name is answered",
-        hint="" if listed else "set HOLDFAST_ALLOWED_HOSTS, or HOLDFAST_PUBLIC_URL",
+        text=_("answered: %(list)s", list=listed) if listed else _("any name is answered"),
+        hint="" if listed else _("set HOLDFAST_ALLOWED_HOSTS, or HOLDFAST_PUBLIC_URL"),
     )
 
 
 def _proxies(chosen: Settings) -> Finding:
     listed = chosen.trusted_proxies
-    shown = ", ".join(listed) or "none"
+    shown = ", ".join(listed) or _("none")
     networks = [ip_network(one) for one in listed if one != UNIX]
     if any(net.num_addresses > 2**24 for net in networks):
         return Finding(
-            name="proxies",
+            name=mark("proxies"),
             state="bad",
-            text=f"believed: {shown}; that is nearly everybody",
-            hint="name the address of your proxy alone: who is believed can pose as anyone",
+            text=_("believed: %(list)s; that is nearly everybody", list=shown),
+            hint=_("name the address of your proxy alone: who is believed can pose as anyone"),
         )
     if any(net.is_loopback for net in networks):
         return Finding(
-            name="proxies",
+            name=mark("proxies"),
             state="warn",
-            text=f"believed: {shown}; every program of this machine is among them",
-            hint="let the proxy use the unix socket (HOLDFAST_UDS) and believe the word unix",
+            text=_("believed: %(list)s; every program of this machine is among them", list=shown),
+            hint=_("let the proxy use the unix socket (HOLDFAST_UDS) and believe the word unix"),
         )
-    return Finding(name="proxies", state="ok", text=f"believed: {shown}")
+    return Finding(name=mark("proxies"), state="ok", text=_("believed: %(list)s", list=shown))
 
 
 def _redactor() -> Finding:
     shown = [one for one in _CANARIES if any(word in logs.redact(one) for word in _TELLING)]
     return Finding(
-        name="log redaction",
+        name=mark("log redaction"),
         state="bad" if shown else "ok",
-        text=f"{len(shown)} of {len(_CANARIES)} forms of a secret get through"
+        text=_(
+            "%(part)s of %(all)s forms of a secret get through", part=len(shown), all=len(_CANARIES)
+        )
         if shown
-        else f"{len(_CANARIES)} forms of a secret are masked",
-        hint="please report this as a hole" if shown else "",
+        else _("%(all)s forms of a secret are masked", all=len(_CANARIES)),
+        hint=_("please report this as a hole") if shown else "",
     )
 
 

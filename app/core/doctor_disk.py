@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 from app.core.doctor import Finding, State
+from app.core.i18n import _, fmt_number, fmt_size, mark
 from app.core.settings import Settings
 from db.place import NETWORK, file_system
 
@@ -33,10 +34,10 @@ def space(free: int) -> Finding:
     """How many bytes are left for us."""
     state = _grade(free, BAD_FREE, WARN_FREE)
     return Finding(
-        name="free space",
+        name=mark("free space"),
         state=state,
-        text=f"{free // MIB:,} MiB free",
-        hint="" if state == "ok" else "make room, or move the data folder to a larger disk",
+        text=_("%(n)s MiB free", n=fmt_number(free // MIB)),
+        hint="" if state == "ok" else _("make room, or move the data folder to a larger disk"),
     )
 
 
@@ -44,12 +45,14 @@ def names(all_: int, free: int) -> Finding:
     """How many more files the file system takes; some have no limit and say 0."""
     state = _grade(free, BAD_NAMES, WARN_NAMES) if all_ else "ok"
     return Finding(
-        name="free inodes",
+        name=mark("free inodes"),
         state=state,
-        text=f"{free:,} of {all_:,} free" if all_ else "this file system has no limit",
+        text=_("%(free)s of %(all)s free", free=fmt_number(free), all=fmt_number(all_))
+        if all_
+        else _("this file system has no limit"),
         hint=""
         if state == "ok"
-        else "delete many small files on this disk, or move the data folder",
+        else _("delete many small files on this disk, or move the data folder"),
     )
 
 
@@ -57,10 +60,12 @@ def system(kind: str) -> Finding:
     """Whether the write-ahead log and our locks can be trusted there."""
     bad = kind in NETWORK
     return Finding(
-        name="file system",
+        name=mark("file system"),
         state="bad" if bad else "ok",
-        text=f"{kind or 'unknown'}{', a network file system' if bad else ''}",
-        hint="move the data folder to a local disk: here SQLite's locks do not hold" if bad else "",
+        text=_("%(kind)s, a network file system", kind=kind) if bad else kind or _("unknown"),
+        hint=_("move the data folder to a local disk: here SQLite's locks do not hold")
+        if bad
+        else "",
     )
 
 
@@ -68,10 +73,10 @@ def log(size: int) -> Finding:
     """How long the write-ahead log has grown."""
     long = size > WARN_WAL
     return Finding(
-        name="write-ahead log",
+        name=mark("write-ahead log"),
         state="warn" if long else "ok",
-        text=f"{size // MIB:,} MiB" if size >= MIB else f"{size:,} bytes",
-        hint="some program reads for very long and keeps it from being cut: restart the server"
+        text=f"{fmt_number(size // MIB)} MiB" if size >= MIB else fmt_size(size),
+        hint=_("some program reads for very long and keeps it from being cut: restart the server")
         if long
         else "",
     )

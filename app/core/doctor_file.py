@@ -9,6 +9,7 @@ from typing import Any
 import apsw
 
 from app.core.doctor import Finding
+from app.core.i18n import _, fmt_span, mark
 from app.core.settings import Settings
 from db import clock, schema
 from db.connection import fetch, fetch_value
@@ -30,29 +31,34 @@ _NEWEST = (
 async def look(chosen: Settings) -> AsyncIterator[Finding]:
     """Every check of the open database."""
     yield await _asked(
-        "integrity",
+        mark("integrity"),
         lambda connection: [
             next(iter(row.values()))
             for row in fetch(connection, f"PRAGMA integrity_check({SHOWN})")
             if "ok" not in row.values()
         ],
-        good="every page and index is sound",
-        hint="stop the server, keep the file, and restore the newest copy that is whole",
+        good=_("every page and index is sound"),
+        hint=_("stop the server, keep the file, and restore the newest copy that is whole"),
     )
     yield await _asked(
-        "foreign keys",
+        mark("foreign keys"),
         lambda connection: [
-            f"{row['table']} row {row['rowid']} points to no row of {row['parent']}"
+            _(
+                "%(table)s row %(row)s points to no row of %(parent)s",
+                table=row["table"],
+                row=row["rowid"],
+                parent=row["parent"],
+            )
             for row in fetch(connection, "PRAGMA foreign_key_check")
         ],
-        good="every row points to one that is there",
-        hint="somebody wrote with foreign keys off: compare with a copy",
+        good=_("every row points to one that is there"),
+        hint=_("somebody wrote with foreign keys off: compare with a copy"),
     )
     yield await _asked(
-        "schema",
+        mark("schema"),
         lambda connection: schema.differences(schema.shipped(), schema.snapshot(connection)),
-        good="as this version makes it",
-        hint="run holdfast migrate; if it stays, somebody changed tables by hand",
+        good=_("as this version makes it"),
+        hint=_("run holdfast migrate; if it stays, somebody changed tables by hand"),
     )
     yield await _clock()
     yield await _jobs()
@@ -66,8 +72,8 @@ async def _asked(
     try:
         faults = await DB.read(ask)
     except apsw.Error as error:
-        faults = [f"cannot be read: {error}"]
-    more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        faults = [_("cannot be read: %(error)s", error=error)]
+    more = _(" and %(n)s more", n=len(faults) - SHOWN) if len(faults) > SHOWN else ""
     return Finding(
         name=name,
         state="bad" if faults else "ok",
@@ -81,12 +87,14 @@ async def _clock() -> Finding:
     ahead = clock.parse(newest) - clock.now() if newest else timedelta(0)
     back = ahead > AHEAD
     return Finding(
-        name="clock",
+        name=mark("clock"),
         state="bad" if back else "ok",
-        text=f"the newest row is {ahead.total_seconds():,.0f} s in the future: the clock went back"
+        text=_(
+            "the newest row is %(time)s in the future: the clock went back", time=fmt_span(ahead)
+        )
         if back
-        else "no row is from the future",
-        hint="set the clock right (timedatectl) before anything is due twice" if back else "",
+        else _("no row is from the future"),
+        hint=_("set the clock right (timedatectl) before anything is due twice") if back else "",
     )
 
 
@@ -102,14 +110,14 @@ async def _jobs() -> Finding:
     stalled, waiting = await DB.read(read)
     said = []
     if stalled:
-        said.append(f"{stalled} run on a worker that does not answer")
+        said.append(_("%(n)s run on a worker that does not answer", n=stalled))
     if waiting:
-        said.append(f"{waiting} could have started a quarter of an hour ago")
+        said.append(_("%(n)s could have started a quarter of an hour ago", n=waiting))
     return Finding(
-        name="jobs",
+        name=mark("jobs"),
         state="warn" if said else "ok",
-        text="; ".join(said) or "none is stuck",
-        hint="is the server running? Then look at: holdfast queue check" if said else "",
+        text="; ".join(said) or _("none is stuck"),
+        hint=_("is the server running? Then look at: holdfast queue check") if said else "",
     )
 
 
@@ -119,15 +127,21 @@ def _backups(folder: Path) -> Finding:
     times = [path.stat().st_mtime for path in files if not path.name.startswith("pre-")]
     if not times:
         return Finding(
-            name="backups",
+            name=mark("backups"),
             state="warn",
-            text="no backups yet",
-            hint="stop the server and copy the whole data folder, or let your host take snapshots",
+            text=_("no backups yet"),
+            hint=_(
+                "stop the server and copy the whole data folder, or let your host take snapshots"
+            ),
         )
     age = timedelta(seconds=clock.now().timestamp() - max(times))
     return Finding(
-        name="backups",
+        name=mark("backups"),
         state="warn" if age > OLD else "ok",
-        text=f"the newest is {age.days} days and {age.seconds // 3600} hours old",
-        hint="take one today" if age > OLD else "",
+        text=_(
+            "age of the newest: %(days)s days, %(hours)s hours",
+            days=age.days,
+            hours=age.seconds // 3600,
+        ),
+        hint=_("take one today") if age > OLD else "",
     )

@@ -30,10 +30,10 @@ PEOPLE = (
 WRONG = "cem.yildiz"
 # Type, its name, each how many hours, how long it takes in ms, every how manieth goes wrong.
 WORK = (
-    ("tickets.check_base", "Check the base ticket", 6, 2400, 17),
-    ("tickets.download", "Fetch the semester ticket", 31, 5200, 9),
-    ("firmware.check", "Look for new firmware", 24, 1800, 13),
-    ("accounts.sweep", "Sweep", 24, 40, 0),
+    ("tickets.check_base", "Check base ticket", 6, 2400, 17),
+    ("tickets.download", "Download semester ticket", 31, 5200, 9),
+    ("firmware.check", "Look up SM-S921B EUX", 24, 1800, 13),
+    ("accounts.sweep", "Sweep ended sessions", 24, 40, 0),
 )
 _JOB = """
 INSERT INTO queueJobs (id, type, label, state, runAt, ownerUserId, attempts, lastError, errorCode,

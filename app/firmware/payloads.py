@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from app.core.i18n import mark
 from jobs.payload import Payload
 
 RATE = "fus"
@@ -27,7 +28,7 @@ class Check(Payload, frozen=True, kw_only=True):
         return RATE
 
     def label(self) -> str:
-        return f"Look up {self.model} {self.csc}"
+        return mark("Look up %(name)s") % {"name": f"{self.model} {self.csc}"}
 
 
 class Resolve(Payload, frozen=True, kw_only=True):
@@ -51,7 +52,7 @@ class Resolve(Payload, frozen=True, kw_only=True):
         return RATE
 
     def label(self) -> str:
-        return f"Ask for {self.version.partition('/')[0]}"
+        return mark("Ask for %(name)s") % {"name": self.version.partition("/")[0]}
 
 
 class Fetch(Payload, frozen=True, kw_only=True):
@@ -75,7 +76,7 @@ class Fetch(Payload, frozen=True, kw_only=True):
         return ("firmware", str(self.firmware_id))
 
     def label(self) -> str:
-        return f"Fetch {self.version.partition('/')[0]}"
+        return mark("Fetch %(name)s") % {"name": self.version.partition("/")[0]}
 
 
 class Verify(Payload, frozen=True, kw_only=True):
@@ -98,7 +99,7 @@ class Verify(Payload, frozen=True, kw_only=True):
         return ("firmware", str(self.firmware_id))
 
     def label(self) -> str:
-        return f"Verify {self.version.partition('/')[0]}"
+        return mark("Verify %(name)s") % {"name": self.version.partition("/")[0]}
 
 
 class Cleanup(Payload, frozen=True, kw_only=True):
@@ -112,7 +113,7 @@ class Cleanup(Payload, frozen=True, kw_only=True):
         return self.TYPE
 
     def label(self) -> str:
-        return "Firmware upkeep"
+        return mark("Firmware upkeep")
 
 
 class Import(Payload, frozen=True, kw_only=True):
@@ -130,4 +131,4 @@ class Import(Payload, frozen=True, kw_only=True):
         return self.TYPE
 
     def label(self) -> str:
-        return "Import firmware"
+        return mark("Import firmware")

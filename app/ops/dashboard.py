@@ -12,6 +12,7 @@ from app.core.live import Viewer
 from app.ops.service import jobs as service
 from app.ops.service import queue
 from app.ops.wording import state as words_of
+from app.ops.wording import title
 from db import clock
 from db.connection import Row
 from db.engine import DB
@@ -46,7 +47,7 @@ async def get_dashboard(viewer: Viewer, areas: Iterable[DescribeArea]) -> dict[s
         "running": [
             {
                 "id": row.id,
-                "label": _(row.label),
+                "label": title(row.label),
                 "text": _(row.message) or words_of(row.state)[1],
                 "progress": row.progress,
                 "url": f"/jobs/{row.id}",
@@ -107,9 +108,10 @@ def _summary(failed: int, running: int) -> str:
 
 
 def _need(row: Row) -> dict[str, Any]:
+    error = row["lastError"] or ""
     return {
-        "title": _(row["label"]),
-        "text": row["lastError"] or "",
+        "title": title(row["label"]),
+        "text": _(error),
         "at": row["finishedAt"],
         "url": f"/jobs/{row['id']}",
         "action": _("Look"),

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from app.core.i18n import mark
 from jobs.payload import Payload
 
 
@@ -18,7 +19,7 @@ class Prune(Payload, frozen=True, kw_only=True):
         return "upkeep"
 
     def label(self) -> str:
-        return "Tidy the queue"
+        return mark("Tidy the queue")
 
 
 class FoldStats(Payload, frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ class FoldStats(Payload, frozen=True, kw_only=True):
         return "upkeep"
 
     def label(self) -> str:
-        return "Fold the queue's figures"
+        return mark("Fold the queue's figures")
 
 
 class BulkAction(Payload, frozen=True, kw_only=True):
@@ -50,7 +51,7 @@ class BulkAction(Payload, frozen=True, kw_only=True):
     actor: str
 
     def label(self) -> str:
-        return "Act on many jobs"
+        return mark("Act on many jobs")
 
 
 class Notify(Payload, frozen=True, kw_only=True):
@@ -73,4 +74,4 @@ class Notify(Payload, frozen=True, kw_only=True):
         return ("target", self.target_id)
 
     def label(self) -> str:
-        return "Send a notice"
+        return mark("Send a notice")

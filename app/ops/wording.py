@@ -1,6 +1,23 @@
 """How the queue's own words read to people: states, reasons, outcomes, times."""
 
-from app.core.i18n import _
+from app.core.i18n import _, mark
+
+# What the queue itself writes down in English; told by `_()` where an error is shown.
+NOTED = (
+    mark("cancelled on request"),
+    mark("returned by shutdown"),
+    mark("worker died while running this job"),
+)
+
+
+def title(label: str) -> str:
+    """The name of a job, stored in English; what it is about (from the first digit on) stays."""
+    words = label.split(" ")
+    about = next((n for n, word in enumerate(words) if any(sign.isdigit() for sign in word)), 0)
+    if not about or "%" in label:
+        return _(label)
+    known = " ".join([*words[:about], "%(name)s"])
+    return _(known, name=" ".join(words[about:]))
 
 
 def state(name: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from app.core.i18n import mark
 from jobs.payload import OnDup, Payload
 
 PORTAL = "nvv"
@@ -31,7 +32,7 @@ class Download(Payload, frozen=True, kw_only=True):
         return ("user", self.user_id)
 
     def label(self) -> str:
-        return "Download semester ticket"
+        return mark("Download semester ticket")
 
 
 class VerifyLogin(Payload, frozen=True, kw_only=True):
@@ -58,7 +59,7 @@ class VerifyLogin(Payload, frozen=True, kw_only=True):
         return ("user", self.user_id)
 
     def label(self) -> str:
-        return "Check university login"
+        return mark("Check university login")
 
 
 class CheckBase(Payload, frozen=True, kw_only=True):
@@ -80,7 +81,7 @@ class CheckBase(Payload, frozen=True, kw_only=True):
         return PORTAL
 
     def label(self) -> str:
-        return "Check base ticket"
+        return mark("Check base ticket")
 
 
 class FanOut(Payload, frozen=True, kw_only=True):
@@ -96,7 +97,7 @@ class FanOut(Payload, frozen=True, kw_only=True):
         return self.TYPE
 
     def label(self) -> str:
-        return "Queue everybody's ticket"
+        return mark("Queue everybody's ticket")
 
 
 class Calendar(Payload, frozen=True, kw_only=True):
@@ -109,7 +110,7 @@ class Calendar(Payload, frozen=True, kw_only=True):
         return self.TYPE
 
     def label(self) -> str:
-        return "Queue tickets by the calendar"
+        return mark("Queue tickets by the calendar")
 
 
 class ExpiryScan(Payload, frozen=True, kw_only=True):
@@ -122,7 +123,7 @@ class ExpiryScan(Payload, frozen=True, kw_only=True):
         return self.TYPE
 
     def label(self) -> str:
-        return "Look for tickets that end soon"
+        return mark("Look for tickets that end soon")
 
 
 class PushCopy(Payload, frozen=True, kw_only=True):
@@ -142,7 +143,7 @@ class PushCopy(Payload, frozen=True, kw_only=True):
         return ("user", self.user_id)
 
     def label(self) -> str:
-        return "Copy ticket to own cloud"
+        return mark("Copy ticket to own cloud")
 
 
 class Prune(Payload, frozen=True, kw_only=True):
@@ -157,4 +158,4 @@ class Prune(Payload, frozen=True, kw_only=True):
         return self.TYPE
 
     def label(self) -> str:
-        return "Tidy up tickets"
+        return mark("Tidy up tickets")

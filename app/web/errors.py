@@ -15,7 +15,7 @@ from app.core.logs import log
 from app.web.auth import EXCEPTION_HANDLERS as AUTH_HANDLERS
 from app.web.auth import WebRequest
 from app.web.links import inner_path, root_of
-from app.web.pages import is_fragment, page
+from app.web.pages import is_fragment, page, set_language
 
 _HUNG_UP = "client disconnected prematurely"  # in Litestar's words, and a 500
 _PROBLEM = "application/problem+json"
@@ -32,6 +32,7 @@ def on_app_error(request: WebRequest, error: AppError) -> Response[Any]:
 
 def foreign(request: WebRequest) -> Response[Any]:
     """A change that no page of ours asked for; whoever meant it finds the way to one."""
+    set_language(request)
     toast = {"HX-Retarget": "#toasts", "HX-Reswap": "beforeend"} if is_fragment(request) else {}
     return page(
         request,
@@ -49,6 +50,7 @@ def foreign(request: WebRequest) -> Response[Any]:
 
 def damaged(request: WebRequest) -> Response[Any]:
     """Every page while the database file is damaged. Reads nothing from it."""
+    set_language(request)
     title = _("Closed for repair")
     text = _("The database file is damaged. Whoever runs this server has to restore a copy.")
     headers = {"Retry-After": "600"}
@@ -120,6 +122,7 @@ def answer(
     headers: dict[str, str] | None = None,
 ) -> Response[Any]:
     """The same error as problem JSON below /api/, as a toast for htmx, else as a page."""
+    set_language(request)  # where no route was found nobody has chosen it yet
     title, usual = _words(status)
     if inner_path(request.scope).startswith("/api/"):
         problem = {"type": "about:blank", "title": title, "status": status, "detail": text or usual}

@@ -66,7 +66,7 @@ def page(
     Of several blocks the one is taken whose name is the id of the element to be swapped
     (`ticket-run` asks for `ticket_run`), else the first. `form`, `errors`, `q` may be left out.
     """
-    _speak(request)
+    set_language(request)
     view = environment().get_template(template)
     context = view.new_context({"form": None, "errors": {}, "q": "", **_given(request), **data})
     name = _asked(request, block) if is_fragment(request) else None
@@ -170,7 +170,7 @@ async def speak(request: WebRequest) -> None:
 
     For whole pages also ask what their frame says of this moment.
     """
-    _speak(request)
+    set_language(request)
     user, ask = request.scope.get("user"), request.app.state.get("shell")
     if ask and user is not None and not is_fragment(request):
         request.state.shell = await ask(user)
@@ -297,7 +297,8 @@ def _asked(request: WebRequest, block: str | tuple[str, ...] | None) -> str | No
     return target if target in block else block[0]
 
 
-def _speak(request: WebRequest) -> None:
+def set_language(request: WebRequest) -> None:
+    """Speak the language of who asks, for the rest of this request."""
     user: Principal | None = request.scope.get("user")
     asked = request.query_params.get("lang", "") if user is None else ""
     cookie = asked if asked in i18n.LANGUAGES else _look(request).locale

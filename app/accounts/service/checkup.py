@@ -24,6 +24,7 @@ from app.core import (
     vault,
 )
 from app.core.doctor import Finding
+from app.core.i18n import _, mark, use
 from app.core.ring import VaultError
 from app.core.settings import Settings
 from db import clock
@@ -53,17 +54,19 @@ async def look(
 
 async def _keys(chosen: Settings, env: Mapping[str, str]) -> AsyncIterator[Finding]:
     if not await DB.value("SELECT 1 FROM vault_keys"):  # opening it would make keys: not our place
-        yield Finding(name="key ring", state="ok", text="not made yet; the first start makes it")
+        yield Finding(
+            name=mark("key ring"), state="ok", text=_("not made yet; the first start makes it")
+        )
         return
     try:
         if not vault.is_loaded():
             await vault.load(chosen.data_dir, env)
     except VaultError as error:
         yield Finding(
-            name="key ring",
+            name=mark("key ring"),
             state="bad",
             text=str(error),
-            hint="bring the key back, or give the secrets up with: holdfast vault forget",
+            hint=_("bring the key back, or give the secrets up with: holdfast vault forget"),
         )
     else:
         async for found in _vault():
@@ -76,32 +79,38 @@ async def _keys(chosen: Settings, env: Mapping[str, str]) -> AsyncIterator[Findi
 async def _vault() -> AsyncIterator[Finding]:
     now = await rekey.get_standing()
     yield Finding(
-        name="key ring",
+        name=mark("key ring"),
         state="ok",
-        text=f"opens this database; current key {now.kids[0]} from {now.source}",
+        text=_(
+            "opens this database; current key %(key)s from %(source)s",
+            key=now.kids[0],
+            source=now.source,
+        ),
     )
     yield Finding(
-        name="stored secrets",
+        name=mark("stored secrets"),
         state="bad" if now.unreadable else "ok",
-        text=f"{now.values} sealed, {now.unreadable} of them cannot be opened",
-        hint="people must enter those again" if now.unreadable else "",
+        text=_("%(n)s sealed, %(bad)s of them cannot be opened", n=now.values, bad=now.unreadable),
+        hint=_("people must enter those again") if now.unreadable else "",
     )
     bad = await audit.verify()
     yield Finding(
-        name="audit log",
+        name=mark("audit log"),
         state="ok" if bad is None else "bad",
-        text="the chain is whole" if bad is None else f"the chain breaks at line {bad}",
-        hint="" if bad is None else "somebody wrote to the file: compare with a copy",
+        text=_("the chain is whole")
+        if bad is None
+        else _("the chain breaks at line %(line)s", line=bad),
+        hint="" if bad is None else _("somebody wrote to the file: compare with a copy"),
     )
 
 
 async def _people() -> AsyncIterator[Finding]:
     if await setup.is_open():
         yield Finding(
-            name="accounts",
+            name=mark("accounts"),
             state="warn",
-            text="there is no admin yet",
-            hint=f"open /setup with the token in the file {setup.TOKEN_FILE}",
+            text=_("there is no admin yet"),
+            hint=_("open /setup with the token in the file %(file)s", file=setup.TOKEN_FILE),
         )
         return
     bare = await DB.all(
@@ -111,12 +120,12 @@ async def _people() -> AsyncIterator[Finding]:
     )
     names = ", ".join(row["login"] for row in bare)
     yield Finding(
-        name="accounts",
+        name=mark("accounts"),
         state="warn" if bare else "ok",
-        text=f"admins without a second factor: {names}"
+        text=_("admins without a second factor: %(names)s", names=names)
         if bare
-        else "every admin has a second factor",
-        hint="set one up at /account/security" if bare else "",
+        else _("every admin has a second factor"),
+        hint=_("set one up at /account/security") if bare else "",
     )
 
 
@@ -128,10 +137,12 @@ async def _argon2() -> Finding:
     preset = await settings.get("accounts.argon2_preset")
     fits = QUICK_MS <= took <= SLOW_MS
     return Finding(
-        name="password hashing",
+        name=mark("password hashing"),
         state="ok" if fits else "warn",
-        text=f"{took:.0f} ms with the preset {preset}",
-        hint="" if fits or took < QUICK_MS else "HOLDFAST_ACCOUNTS_ARGON2_PRESET=small costs less",
+        text=_("%(ms)s ms with the preset %(preset)s", ms=round(took), preset=preset),
+        hint=""
+        if fits or took < QUICK_MS
+        else _("HOLDFAST_ACCOUNTS_ARGON2_PRESET=small costs less"),
     )
 
 
@@ -144,7 +155,8 @@ async def hand_out(
     chosen: Settings, env: Mapping[str, str], actor_id: str, *, ip: str = ""
 ) -> bytes:
     """The bundle for an admin who asks in the browser; audited."""
-    packed = await bundle(await look_running(chosen, env))
+    with use("en"):  # for whoever helps, and "accounts" is told from the rest by its name
+        packed = await bundle(await look_running(chosen, env))
     await audit.record("system.bundle_fetched", actor_id=actor_id, ip=ip)
     return packed
 

@@ -12,7 +12,7 @@ from app.firmware import regions, versions
 from app.firmware.pages.words import told
 from app.firmware.service import devices, lookup
 from app.firmware.service.devices import Device, DeviceForm
-from app.web import forms
+from app.web import forms, lists
 from app.web.auth import WebRequest
 from app.web.inline import said
 from app.web.pages import page, redirect
@@ -77,12 +77,16 @@ async def _index(
     request: WebRequest, user_id: str, edit: int | None, *, status: int = 200, **more: Any
 ) -> Response[str]:
     editing = await devices.get_device(user_id, edit) if edit else None
+    here = request.app.route_reverse("firmware_devices")
+    listing = lists.read_listing(request, here, sorts=(), usual="", filters=())
+    shown = await devices.list_devices(user_id, limit=listing.step, offset=listing.at)
     return page(
         request,
         "firmware/devices.html",
         block="firmware_devices",
         status=status,
-        devices=[_device(each) for each in await devices.list_devices(user_id)],
+        devices=[_device(each) for each in shown],
+        listing=listing.found(await devices.count_devices(user_id)),
         editing=editing,
         regions=regions.options(),
         models=await lookup.known_models(),

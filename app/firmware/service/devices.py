@@ -53,14 +53,20 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.latest_seen and self.latest_seen != self.device_version)
 
 
-async def list_devices(user_id: str) -> list[Device]:
-    """A person's devices, by name."""
+async def list_devices(user_id: str, *, limit: int = -1, offset: int = 0) -> list[Device]:
+    """A person's devices, by name; all, or one page."""
     rows = await DB.all(
         "SELECT * FROM firmware_devices WHERE user_id = ?"
-        " ORDER BY lower(coalesce(nickname, model)), id",
-        (user_id,),
+        " ORDER BY lower(coalesce(nickname, model)), id LIMIT ? OFFSET ?",
+        (user_id, limit, offset),
     )
     return [_shown(row) for row in rows]
+
+
+async def count_devices(user_id: str) -> int:
+    """How many devices a person has."""
+    sql = "SELECT count(*) FROM firmware_devices WHERE user_id = ?"
+    return int(await DB.value(sql, (user_id,)))
 
 
 async def get_device(user_id: str, device_id: int) -> Device:

@@ -42,7 +42,7 @@ def words(code: str | None, text: str | None = "") -> Words:  # noqa: PLR0911, P
         case "unknown_device":
             return Words(
                 _("Samsung does not know this model in this region."),
-                _("Try another region of the same country."),
+                _("Check how the model is written, or try another region of the same country."),
             )
         case "no_version" | "no_file":
             return Words(_("There is no full firmware for this model and region."))

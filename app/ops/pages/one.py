@@ -135,7 +135,7 @@ def _job(request: WebRequest, card: JobCard, *, mine: bool) -> dict[str, Any]:
         "stage": line["text"],
         "ended": ended,
         "number": card.row.id,
-        "error": card.error,
+        "error": _(card.error),
         "error_code": card.error_code,
         "failed": card.row.state == "failed",
         "acts": [] if mine else _acts(request, card),
@@ -146,12 +146,15 @@ def _job(request: WebRequest, card: JobCard, *, mine: bool) -> dict[str, Any]:
         if mine
         else request.app.route_reverse("queue_jobs") + query(q=f"type:{card.row.type}"),
     }
-    return {**given, **_remedy(request, card, mine=mine)}
+    helps = _remedy(request, card, mine=mine)
+    if helps["advice"] == given["error"]:
+        helps["advice"] = ""  # the job ended with the very sentence that helps
+    return {**given, **helps}
 
 
 def _remedy(request: WebRequest, card: JobCard, *, mine: bool) -> dict[str, Any]:
     """What helps: the domain's own advice where it has one, else the queue's."""
-    if not card.error:
+    if not card.error or card.row.state == "cancelled":  # somebody wanted that
         return {"advice": "", "remedy": None}
     if card.finished_at is None:
         return {"advice": _("It is tried again by itself."), "remedy": None}
@@ -218,7 +221,9 @@ def _links(request: WebRequest, card: JobCard) -> list[dict[str, str]]:
     for noun, key in given:
         place = request.app.state.subjects.get(noun)
         if place and may(request.user, place.access):
-            url = request.app.route_reverse(place.route, **{place.key: key})
+            # A row's number is a number in its address; the router takes no text for one.
+            part = int(key) if key.isascii() and key.isdigit() else key
+            url = request.app.route_reverse(place.route, **{place.key: part})
             found.append({"word": _(place.title), "url": url, "note": ""})
     if card.batch:
         ended = card.batch["total"] - card.batch["pending"]

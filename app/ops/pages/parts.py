@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from app.core.i18n import _, fmt_time
 from app.ops.service.jobs import JobRow, is_shared
-from app.ops.wording import reason
+from app.ops.wording import reason, title
 from app.ops.wording import state as words_of
 from app.web.auth import Principal, SignInNeeded, WebRequest
 
@@ -50,7 +50,7 @@ def line_of(request: WebRequest, row: JobRow, *, mine: bool) -> dict[str, Any]:
 
     return {
         "id": row.id,
-        "label": _(row.label),
+        "label": title(row.label),
         "type": row.type,
         "look": look,
         "word": word,

@@ -24,7 +24,7 @@ def story(card: JobCard) -> list[dict[str, Any]]:
                 "at": attempt.at,
                 "how": "clock" if fmt_day(attempt.at) == today else "near",
                 "took": _took(attempt.took_ms),
-                "text": attempt.text,
+                "text": _(attempt.text),
                 "code": attempt.code,
                 "stack": attempt.stack,
                 "worker": attempt.worker,

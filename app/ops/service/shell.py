@@ -3,10 +3,10 @@
 import apsw
 
 from app.core.area import Count, Hit, Shell
-from app.core.i18n import _
 from app.core.live import Viewer
 from app.core.notify import UNREAD_LIMIT
 from app.ops.wording import state as words_of
+from app.ops.wording import title
 from db import clock
 from db.connection import Row, fetch, fetch_value
 from db.engine import DB
@@ -78,7 +78,7 @@ async def find_jobs(viewer: Viewer, q: str) -> list[Hit]:
     base = "/admin/queue/jobs" if everyone else "/jobs"
     return [
         Hit(
-            title=_(row["label"]),
+            title=title(row["label"]),
             text=words_of("ready" if row["state"] == "queued" else row["state"])[1],
             url=f"{base}/{row['id']}",
             icon="queue",

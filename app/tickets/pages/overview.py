@@ -79,7 +79,7 @@ class TicketAdminPages(Controller):
             "tickets/admin_history.html",
             block="attempt_rows",
             tabs=_windows(here, window, outcome=outcome),
-            rows=[{**attempt(row), "who": who or _("nobody")} for who, row in shown],
+            rows=[{**attempt(row, own=False), "who": who or _("nobody")} for who, row in shown],
             outcome_word=wording(outcome_of(outcome)).word if outcome else "",
             all_url=here + query(window=window),
             here_url=here + query(**kept, before=before),

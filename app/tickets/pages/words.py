@@ -1,9 +1,10 @@
 """What several ticket pages say in the same way: outcomes, who asked, attempts, checks."""
 
+import re
 from typing import Any
 from urllib.parse import urlencode
 
-from app.core.i18n import _
+from app.core.i18n import _, fmt_range, fmt_size
 from app.tickets.outcomes import Outcome
 from app.tickets.paper.validate import Check
 from app.tickets.service.library import AttemptRow
@@ -31,10 +32,10 @@ def tried(how: Tried) -> str:
     return f"{text} {how.reason}"
 
 
-def asked_by(trigger: str) -> str:
-    """Who or what asked for a run."""
+def asked_by(trigger: str, *, own: bool = True) -> str:
+    """Who or what asked for a run; `own`: whether its reader is the one it was for."""
     words = {
-        "manual": _("you"),
+        "manual": _("you") if own else _("the person"),
         "auto": _("calendar"),
         "base": _("base check"),
         "admin": _("an admin"),
@@ -53,7 +54,7 @@ def ways() -> dict[str, str]:
     }
 
 
-def attempt(row: AttemptRow) -> dict[str, Any]:
+def attempt(row: AttemptRow, *, own: bool = True) -> dict[str, Any]:
     """One line of a history, with its trace and what the device could not do."""
     words = wording(outcome_of(row.outcome)) if row.outcome else None
     notes = []
@@ -67,7 +68,7 @@ def attempt(row: AttemptRow) -> dict[str, Any]:
         "look": words.look if words else "held",
         "word": words.word if words else _("imported"),
         "text": " ".join([words.text if words else "", *notes]).strip(),
-        "asked_by": asked_by(row.trigger),
+        "asked_by": asked_by(row.trigger, own=own),
         "ms": row.ms,
         "driver": row.driver,
         "device": row.device,
@@ -108,8 +109,17 @@ def check(found: Check) -> dict[str, str]:
     return {
         "word": words.get(found.rule, found.rule),
         "look": look,
-        "text": said.get(found.detail, found.detail),
+        "text": said.get(found.detail) or _measured(found.detail),
     }
+
+
+def _measured(detail: str) -> str:
+    """Sizes and days as the reader writes them; anything else as it was noted."""
+    if bytes_ := re.fullmatch(r"(\d+) bytes", detail):
+        return fmt_size(int(bytes_[1]))
+    if re.fullmatch(r"\d{4}-\d\d-\d\d/\d{4}-\d\d-\d\d", detail):
+        return fmt_range(*detail.split("/"))
+    return detail
 
 
 def query(**values: Any) -> str:

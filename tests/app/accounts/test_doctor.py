@@ -284,6 +284,10 @@ async def test_the_page_shows_the_same_and_hands_out_the_bundle(database: Path) 
             for words in ("no backups yet", "foreign keys", "copy the whole data folder"):
                 assert words in looked
             assert CANARY not in looked
+            await DB.execute("UPDATE users SET locale = 'de'")
+            german = (await client.post("/admin/system")).text
+            assert "Jede Seite und jeder Index ist heil" in german
+            assert "every page and index is sound" not in german
             packed = await client.post("/admin/system/bundle")
             with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
                 whole = b"".join(archive.read(name) for name in archive.namelist())

@@ -50,6 +50,25 @@ async def test_versions_are_narrowed_sorted_and_saved_by_the_address(house_of: H
     assert [line.partition(",")[0] for line in sheet.splitlines()[1:]] == [str(small), str(large)]
 
 
+async def test_many_devices_come_in_pages(house_of: House) -> None:
+    user = await house_of.person("jana")
+    for number in range(51):
+        await DB.execute(
+            "INSERT INTO firmware_devices (user_id, nickname, model, csc) VALUES (?, ?, ?, 'EUX')",
+            (user, f"phone {number:02}", f"SM-S{number:03}B"),
+        )
+    async with await house_of.browser(user) as browser:
+        first = (await browser.get("/firmware/devices")).text
+        assert "phone 49" in first
+        assert "phone 50" not in first
+        last = (await browser.get(link(first, "Next"))).text
+        assert "phone 50" in last
+        assert "phone 49" not in last
+        assert 'hx-get="/firmware/devices?at=50"' in last, "it stays on its page when it is live"
+        beyond = (await browser.get("/firmware/devices?at=200")).text
+    assert "Show all" in beyond
+
+
 @pytest.mark.feature("X-57")
 async def test_queries_are_narrowed_sorted_and_saved_by_the_address(house_of: House) -> None:
     user = await house_of.person("jana")

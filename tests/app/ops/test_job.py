@@ -72,6 +72,16 @@ async def test_a_life_with_a_snooze_a_failure_and_an_end(office: Office) -> None
 
 
 @pytest.mark.feature("Q-57")
+async def test_a_job_about_a_numbered_row_leads_to_it(office: Office) -> None:
+    _house, people = office
+    wanted = Scripted(name="numbered")
+    job_id = (await enqueue(wanted, subject=("firmware", "7"), delay_s=3600)).id
+    page = await people.admin.get(url(job_id))
+    assert page.status_code == 200
+    assert 'href="/firmware/7"' in page.text
+
+
+@pytest.mark.feature("Q-57")
 async def test_a_rescue_and_a_return_stand_in_the_story(office: Office) -> None:
     _house, people = office
     job_id = (await enqueue(Scripted(name="rescued"), delay_s=3600)).id

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from app.accounts.payloads import Sweep
+from app.core import i18n
 from app.firmware.payloads import Fetch
+from app.ops import wording
 from db import clock as time
 from db.engine import DB
 from jobs import batch, rates
@@ -24,6 +26,14 @@ async def planned(owner: str | None = None) -> str:
 
 async def audited(action: str) -> list[dict[str, object]]:
     return await DB.all("SELECT * FROM audit_log WHERE action=?", (action,))
+
+
+def test_the_name_of_a_job_is_read_in_ones_own_language() -> None:
+    with i18n.use("de"):
+        assert wording.title(Sweep().label()) == "Beendete Sitzungen aufräumen"
+        wanted = Fetch(firmware_id=1, version="S921BXXS1/X")
+        assert wording.title(wanted.label()) == "S921BXXS1 holen", "what it is about stays"
+        assert wording.title("Save 100% of it") == "Save 100% of it"
 
 
 @pytest.mark.feature("Q-32")

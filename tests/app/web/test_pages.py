@@ -172,6 +172,14 @@ async def test_errors_are_a_page_a_toast_or_a_problem() -> None:
     assert "<h1>Nothing here</h1>" in lost.text
 
 
+async def test_an_address_that_leads_nowhere_is_answered_in_ones_own_language() -> None:
+    async with browser(None) as web:
+        web.headers["Accept-Language"] = "de"
+        lost = await web.get("/nowhere-at-all")
+    assert lost.status_code == 404
+    assert "<h1>Hier ist nichts</h1>" in lost.text
+
+
 async def test_a_live_fragment_of_a_thing_that_is_gone_goes_too() -> None:
     async with browser(person()) as web:
         answer = await web.get("/gone", headers=asking("job-7"))
