@@ -15,11 +15,38 @@ from urllib.parse import urlsplit
 import msgspec
 
 from app.core import logs, settings
+from app.core.i18n import _, mark
 from app.core.registry import UNIX
 from app.core.ring import RING_FILE
 from app.core.settings import Settings
 
 State = Literal["ok", "warn", "bad"]
+
+# What a finding is about. A name stays as it is, for programs; whoever shows it translates it.
+NAMES = (
+    mark("accounts"),
+    mark("audit log"),
+    mark("backups"),
+    mark("clock"),
+    mark("data folder"),
+    mark("events"),
+    mark("file system"),
+    mark("foreign keys"),
+    mark("free inodes"),
+    mark("free space"),
+    mark("from outside"),
+    mark("host names"),
+    mark("integrity"),
+    mark("jobs"),
+    mark("key ring"),
+    mark("log redaction"),
+    mark("password hashing"),
+    mark("proxies"),
+    mark("public address"),
+    mark("schema"),
+    mark("stored secrets"),
+    mark("write-ahead log"),
+)
 
 # A secret each of the forms the redactor must know, in the clothes in which they turn up.
 _CANARIES = (
@@ -39,7 +66,10 @@ _TELLING = ("geheim", "Zx9", "abcdef0123456789", "amFuYTpn", "QUJDREVG")
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the report. `hint`: what to do, for whoever runs the server."""
+    """One line of the report, in the reader's language but for `name`, which is one of `NAMES`.
+
+    `hint`: what to do, for whoever runs the server.
+    """
 
     name: str
     state: State
@@ -61,8 +91,8 @@ def _modes(chosen: Settings, *, mend: bool) -> Iterator[Finding]:
         yield Finding(
             name="data folder",
             state="bad",
-            text=f"{folder} is not there",
-            hint="name the right one with --data or HOLDFAST_DATA_DIR",
+            text=_("%(path)s is not there", path=folder),
+            hint=_("name the right one with --data or HOLDFAST_DATA_DIR"),
         )
         return
     wanted = {folder: 0o700}
@@ -80,23 +110,33 @@ def _modes(chosen: Settings, *, mend: bool) -> Iterator[Finding]:
             yield Finding(
                 name="data folder",
                 state="bad",
-                text=f"{path.name} belongs to another user (uid {seen.st_uid})",
-                hint=f"run as that user, or: chown -R {os.getuid()} {folder}",
+                text=_(
+                    "%(file)s belongs to another user (uid %(uid)s)",
+                    file=path.name,
+                    uid=seen.st_uid,
+                ),
+                hint=_(
+                    "run as that user, or: %(command)s", command=f"chown -R {os.getuid()} {folder}"
+                ),
             )
         elif stat.S_IMODE(seen.st_mode) & ~mode:
             open_ones.append((path, mode))
     if not open_ones:
-        yield Finding(name="data folder", state="ok", text=f"{folder}, open to nobody else")
+        yield Finding(
+            name="data folder", state="ok", text=_("%(path)s, open to nobody else", path=folder)
+        )
     for path, mode in open_ones:
         if mend:
             path.chmod(mode)
-            yield Finding(name="data folder", state="ok", text=f"{path.name}: mode mended")
+            yield Finding(
+                name="data folder", state="ok", text=_("%(file)s: mode mended", file=path.name)
+            )
         else:
             yield Finding(
                 name="data folder",
                 state="bad",
-                text=f"{path.name} can be read by others",
-                hint=f"chmod {mode:o} {path}, or run doctor --fix",
+                text=_("%(file)s can be read by others", file=path.name),
+                hint=_("%(command)s, or run doctor --fix", command=f"chmod {mode:o} {path}"),
             )
 
 
@@ -105,8 +145,8 @@ def _address(chosen: Settings) -> Iterator[Finding]:
         yield Finding(
             name="public address",
             state="warn",
-            text="public_url is not set; links in mails and passkeys need it",
-            hint="set HOLDFAST_PUBLIC_URL=https://…",
+            text=_("public_url is not set; links in mails and passkeys need it"),
+            hint=_("set %(setting)s", setting="HOLDFAST_PUBLIC_URL=https://…"),
         )
     else:
         parts = urlsplit(chosen.public_url)
@@ -114,38 +154,41 @@ def _address(chosen: Settings) -> Iterator[Finding]:
         yield Finding(
             name="public address",
             state="ok" if secure else "warn",
-            text=f"{chosen.public_url}; cookies are "
-            + ("named __Host-holdfast" if parts.scheme == "https" else "sent in the clear"),
-            hint="" if secure else "put a proxy with https in front; passkeys need it, too",
+            text=_("%(address)s; cookies are named __Host-holdfast", address=chosen.public_url)
+            if parts.scheme == "https"
+            else _("%(address)s; cookies are sent in the clear", address=chosen.public_url),
+            hint="" if secure else _("put a proxy with https in front; passkeys need it, too"),
         )
     listed = ", ".join(chosen.allowed_hosts)
     yield Finding(
         name="host names",
         state="ok" if listed else "warn",
-        text=f"answered: {listed}" if listed else "any name is answered",
-        hint="" if listed else "set HOLDFAST_ALLOWED_HOSTS, or HOLDFAST_PUBLIC_URL",
+        text=_("answered: %(names)s", names=listed) if listed else _("any name is answered"),
+        hint=""
+        if listed
+        else _("set %(setting)s", setting="HOLDFAST_ALLOWED_HOSTS / HOLDFAST_PUBLIC_URL"),
     )
 
 
 def _proxies(chosen: Settings) -> Finding:
     listed = chosen.trusted_proxies
-    shown = ", ".join(listed) or "none"
+    shown = ", ".join(listed) or _("nobody")
     networks = [ip_network(one) for one in listed if one != UNIX]
     if any(net.num_addresses > 2**24 for net in networks):
         return Finding(
             name="proxies",
             state="bad",
-            text=f"believed: {shown}; that is nearly everybody",
-            hint="name the address of your proxy alone: who is believed can pose as anyone",
+            text=_("believed: %(names)s; that is nearly everybody", names=shown),
+            hint=_("name the address of your proxy alone: who is believed can pose as anyone"),
         )
     if any(net.is_loopback for net in networks):
         return Finding(
             name="proxies",
             state="warn",
-            text=f"believed: {shown}; every program of this machine is among them",
-            hint="let the proxy use the unix socket (HOLDFAST_UDS) and believe the word unix",
+            text=_("believed: %(names)s; every program of this machine is among them", names=shown),
+            hint=_("let the proxy use the unix socket (HOLDFAST_UDS) and believe the word unix"),
         )
-    return Finding(name="proxies", state="ok", text=f"believed: {shown}")
+    return Finding(name="proxies", state="ok", text=_("believed: %(names)s", names=shown))
 
 
 def _redactor() -> Finding:
@@ -153,10 +196,10 @@ def _redactor() -> Finding:
     return Finding(
         name="log redaction",
         state="bad" if shown else "ok",
-        text=f"{len(shown)} of {len(_CANARIES)} forms of a secret get through"
+        text=_("%(n)s of %(all)s forms of a secret get through", n=len(shown), all=len(_CANARIES))
         if shown
-        else f"{len(_CANARIES)} forms of a secret are masked",
-        hint="please report this as a hole" if shown else "",
+        else _("%(n)s forms of a secret are masked", n=len(_CANARIES)),
+        hint=_("please report this as a hole") if shown else "",
     )
 
 

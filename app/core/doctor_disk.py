@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 from app.core.doctor import Finding, State
+from app.core.i18n import _, fmt_number
 from app.core.settings import Settings
 from db.place import NETWORK, file_system
 
@@ -35,8 +36,8 @@ def space(free: int) -> Finding:
     return Finding(
         name="free space",
         state=state,
-        text=f"{free // MIB:,} MiB free",
-        hint="" if state == "ok" else "make room, or move the data folder to a larger disk",
+        text=_("%(n)s MiB free", n=fmt_number(free // MIB)),
+        hint="" if state == "ok" else _("make room, or move the data folder to a larger disk"),
     )
 
 
@@ -46,10 +47,12 @@ def names(all_: int, free: int) -> Finding:
     return Finding(
         name="free inodes",
         state=state,
-        text=f"{free:,} of {all_:,} free" if all_ else "this file system has no limit",
+        text=_("%(n)s of %(all)s free", n=fmt_number(free), all=fmt_number(all_))
+        if all_
+        else _("this file system has no limit"),
         hint=""
         if state == "ok"
-        else "delete many small files on this disk, or move the data folder",
+        else _("delete many small files on this disk, or move the data folder"),
     )
 
 
@@ -59,8 +62,10 @@ def system(kind: str) -> Finding:
     return Finding(
         name="file system",
         state="bad" if bad else "ok",
-        text=f"{kind or 'unknown'}{', a network file system' if bad else ''}",
-        hint="move the data folder to a local disk: here SQLite's locks do not hold" if bad else "",
+        text=_("%(kind)s, a network file system", kind=kind) if bad else kind or _("unknown"),
+        hint=_("move the data folder to a local disk: here SQLite's locks do not hold")
+        if bad
+        else "",
     )
 
 
@@ -70,8 +75,10 @@ def log(size: int) -> Finding:
     return Finding(
         name="write-ahead log",
         state="warn" if long else "ok",
-        text=f"{size // MIB:,} MiB" if size >= MIB else f"{size:,} bytes",
-        hint="some program reads for very long and keeps it from being cut: restart the server"
+        text=_("%(n)s MiB", n=fmt_number(size // MIB))
+        if size >= MIB
+        else _("%(n)s bytes", n=fmt_number(size)),
+        hint=_("some program reads for very long and keeps it from being cut: restart the server")
         if long
         else "",
     )

@@ -9,6 +9,7 @@ from typing import Any
 import apsw
 
 from app.core.doctor import Finding
+from app.core.i18n import _, fmt_number, fmt_span, ngettext
 from app.core.settings import Settings
 from db import clock, schema
 from db.connection import fetch, fetch_value
@@ -36,23 +37,21 @@ async def look(chosen: Settings) -> AsyncIterator[Finding]:
             for row in fetch(connection, f"PRAGMA integrity_check({SHOWN})")
             if "ok" not in row.values()
         ],
-        good="every page and index is sound",
-        hint="stop the server, keep the file, and restore the newest copy that is whole",
+        good=_("every page and index is sound"),
+        hint=_("stop the server, keep the file, and restore the newest copy that is whole"),
     )
     yield await _asked(
         "foreign keys",
-        lambda connection: [
-            f"{row['table']} row {row['rowid']} points to no row of {row['parent']}"
-            for row in fetch(connection, "PRAGMA foreign_key_check")
-        ],
-        good="every row points to one that is there",
-        hint="somebody wrote with foreign keys off: compare with a copy",
+        lambda connection: list(fetch(connection, "PRAGMA foreign_key_check")),
+        good=_("every row points to one that is there"),
+        hint=_("somebody wrote with foreign keys off: compare with a copy"),
+        say=_orphan,
     )
     yield await _asked(
         "schema",
         lambda connection: schema.differences(schema.shipped(), schema.snapshot(connection)),
-        good="as this version makes it",
-        hint="run holdfast migrate; if it stays, somebody changed tables by hand",
+        good=_("as this version makes it"),
+        hint=_("run holdfast migrate; if it stays, somebody changed tables by hand"),
     )
     yield await _clock()
     yield await _jobs()
@@ -60,19 +59,35 @@ async def look(chosen: Settings) -> AsyncIterator[Finding]:
 
 
 async def _asked(
-    name: str, ask: Callable[[apsw.Connection], list[Any]], *, good: str, hint: str
+    name: str,
+    ask: Callable[[apsw.Connection], list[Any]],
+    *,
+    good: str,
+    hint: str,
+    say: Callable[[Any], str] = str,
 ) -> Finding:
     """One question whose answer is a list of faults; a file that cannot answer is a fault, too."""
     try:
-        faults = await DB.read(ask)
+        faults = [say(fault) for fault in await DB.read(ask)]  # the words are the reader's
     except apsw.Error as error:
-        faults = [f"cannot be read: {error}"]
-    more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        faults = [_("cannot be read: %(error)s", error=error)]
+    told = faults[:SHOWN]
+    if len(faults) > SHOWN:
+        told.append(_("%(n)s more", n=fmt_number(len(faults) - SHOWN)))
     return Finding(
         name=name,
         state="bad" if faults else "ok",
-        text="; ".join(map(str, faults[:SHOWN])) + more if faults else good,
+        text="; ".join(told) or good,
         hint=hint if faults else "",
+    )
+
+
+def _orphan(row: dict[str, Any]) -> str:
+    return _(
+        "%(table)s row %(row)s points to no row of %(parent)s",
+        table=row["table"],
+        row=row["rowid"],
+        parent=row["parent"],
     )
 
 
@@ -83,10 +98,12 @@ async def _clock() -> Finding:
     return Finding(
         name="clock",
         state="bad" if back else "ok",
-        text=f"the newest row is {ahead.total_seconds():,.0f} s in the future: the clock went back"
+        text=_(
+            "the newest row is %(span)s in the future: the clock went back", span=fmt_span(ahead)
+        )
         if back
-        else "no row is from the future",
-        hint="set the clock right (timedatectl) before anything is due twice" if back else "",
+        else _("no row is from the future"),
+        hint=_("set the clock right (timedatectl) before anything is due twice") if back else "",
     )
 
 
@@ -102,14 +119,26 @@ async def _jobs() -> Finding:
     stalled, waiting = await DB.read(read)
     said = []
     if stalled:
-        said.append(f"{stalled} run on a worker that does not answer")
+        said.append(
+            ngettext(
+                "%(n)s job runs on a worker that does not answer",
+                "%(n)s jobs run on a worker that does not answer",
+                stalled,
+            )
+        )
     if waiting:
-        said.append(f"{waiting} could have started a quarter of an hour ago")
+        said.append(
+            ngettext(
+                "%(n)s job could have started a quarter of an hour ago",
+                "%(n)s jobs could have started a quarter of an hour ago",
+                waiting,
+            )
+        )
     return Finding(
         name="jobs",
         state="warn" if said else "ok",
-        text="; ".join(said) or "none is stuck",
-        hint="is the server running? Then look at: holdfast queue check" if said else "",
+        text="; ".join(said) or _("none is stuck"),
+        hint=_("is the server running? Then look at: holdfast queue check") if said else "",
     )
 
 
@@ -121,13 +150,15 @@ def _backups(folder: Path) -> Finding:
         return Finding(
             name="backups",
             state="warn",
-            text="no backups yet",
-            hint="stop the server and copy the whole data folder, or let your host take snapshots",
+            text=_("no backups yet"),
+            hint=_(
+                "stop the server and copy the whole data folder, or let your host take snapshots"
+            ),
         )
     age = timedelta(seconds=clock.now().timestamp() - max(times))
     return Finding(
         name="backups",
         state="warn" if age > OLD else "ok",
-        text=f"the newest is {age.days} days and {age.seconds // 3600} hours old",
-        hint="take one today" if age > OLD else "",
+        text=_("the newest is %(span)s old", span=fmt_span(age)),
+        hint=_("take one today") if age > OLD else "",
     )

@@ -9,6 +9,7 @@ import httpx
 from app.core import outbound
 from app.core.doctor import Finding
 from app.core.errors import AppError
+from app.core.i18n import _, fmt_span
 from app.core.stream_probe import EVENTS, EVERY_S, PATH
 from db import clock
 
@@ -27,8 +28,12 @@ async def look(address: str) -> AsyncIterator[Finding]:
             yield Finding(
                 name="from outside",
                 state="warn",
-                text=f"{address} does not answer ({type(error).__name__})",
-                hint="is the server running, and does the name lead here?",
+                text=_(
+                    "%(address)s does not answer (%(fault)s)",
+                    address=address,
+                    fault=type(error).__name__,
+                ),
+                hint=_("is the server running, and does the name lead here?"),
             )
             return
         yield _answered(address, parts.scheme, answer)
@@ -39,17 +44,17 @@ def _answered(address: str, scheme: str, answer: httpx.Response) -> Finding:
     """What a browser gets there: our own headers, https believed, one clock."""
     wrong = []
     if "default-src 'none'" not in answer.headers.get("content-security-policy", ""):
-        wrong.append("our security headers are missing: something else answers, or strips them")
+        wrong.append(_("our security headers are missing: something else answers, or strips them"))
     if scheme == "https" and "strict-transport-security" not in answer.headers:
-        wrong.append("the server does not know of https: add the proxy to trusted_proxies")
+        wrong.append(_("the server does not know of https: add the proxy to trusted_proxies"))
     apart = _apart(answer.headers.get("date", ""))
     if apart > CLOCKS_APART:
-        wrong.append(f"its clock is {apart.total_seconds():.0f} s away from ours")
+        wrong.append(_("its clock is %(span)s away from ours", span=fmt_span(apart)))
     return Finding(
         name="from outside",
         state="bad" if wrong else "ok",
-        text="; ".join(wrong) or f"{address} answers with our headers",
-        hint="look at the proxy's configuration" if wrong else "",
+        text="; ".join(wrong) or _("%(address)s answers with our headers", address=address),
+        hint=_("look at the proxy's configuration") if wrong else "",
     )
 
 
@@ -64,17 +69,22 @@ async def _events(client: httpx.AsyncClient, address: str) -> Finding:
                     sent.append(int(line[6:]))
                     came.append(clock.ms())
     except (httpx.HTTPError, AppError) as error:
-        fault = f"the stream broke ({type(error).__name__})"
+        fault = _("the stream broke (%(fault)s)", fault=type(error).__name__)
     else:
-        fault = "" if len(sent) == EVENTS else f"{len(sent)} of {EVENTS} events came"
+        fault = (
+            ""
+            if len(sent) == EVENTS
+            else _("%(n)s of %(all)s events came", n=len(sent), all=EVENTS)
+        )
     if not fault and came[-1] - came[0] < EVERY_S * 1000 * (EVENTS - 1) / 2:
-        fault = f"{EVENTS} events came all at once: something on the way keeps them back"
+        fault = _("%(n)s events came all at once: something on the way keeps them back", n=EVENTS)
     late = max((there - here for here, there in zip(sent, came, strict=True)), default=0)
     return Finding(
         name="events",
         state="bad" if fault else "ok",
-        text=fault or f"{EVENTS} events came one by one, {max(late, 0)} ms late at most",
-        hint="switch buffering off in the proxy (nginx: proxy_buffering off)" if fault else "",
+        text=fault
+        or _("%(n)s events came one by one, %(ms)s ms late at most", n=EVENTS, ms=max(late, 0)),
+        hint=_("switch buffering off in the proxy (nginx: proxy_buffering off)") if fault else "",
     )
 
 

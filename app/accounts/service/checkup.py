@@ -24,6 +24,7 @@ from app.core import (
     vault,
 )
 from app.core.doctor import Finding
+from app.core.i18n import FALLBACK, _, use
 from app.core.ring import VaultError
 from app.core.settings import Settings
 from db import clock
@@ -53,7 +54,7 @@ async def look(
 
 async def _keys(chosen: Settings, env: Mapping[str, str]) -> AsyncIterator[Finding]:
     if not await DB.value("SELECT 1 FROM vault_keys"):  # opening it would make keys: not our place
-        yield Finding(name="key ring", state="ok", text="not made yet; the first start makes it")
+        yield Finding(name="key ring", state="ok", text=_("not made yet; the first start makes it"))
         return
     try:
         if not vault.is_loaded():
@@ -63,7 +64,7 @@ async def _keys(chosen: Settings, env: Mapping[str, str]) -> AsyncIterator[Findi
             name="key ring",
             state="bad",
             text=str(error),
-            hint="bring the key back, or give the secrets up with: holdfast vault forget",
+            hint=_("bring the key back, or give the secrets up with: holdfast vault forget"),
         )
     else:
         async for found in _vault():
@@ -78,20 +79,26 @@ async def _vault() -> AsyncIterator[Finding]:
     yield Finding(
         name="key ring",
         state="ok",
-        text=f"opens this database; current key {now.kids[0]} from {now.source}",
+        text=_(
+            "opens this database; current key %(key)s from %(source)s",
+            key=now.kids[0],
+            source=now.source,
+        ),
     )
     yield Finding(
         name="stored secrets",
         state="bad" if now.unreadable else "ok",
-        text=f"{now.values} sealed, {now.unreadable} of them cannot be opened",
-        hint="people must enter those again" if now.unreadable else "",
+        text=_("%(n)s sealed, %(bad)s of them cannot be opened", n=now.values, bad=now.unreadable),
+        hint=_("people must enter those again") if now.unreadable else "",
     )
     bad = await audit.verify()
     yield Finding(
         name="audit log",
         state="ok" if bad is None else "bad",
-        text="the chain is whole" if bad is None else f"the chain breaks at line {bad}",
-        hint="" if bad is None else "somebody wrote to the file: compare with a copy",
+        text=_("the chain is whole")
+        if bad is None
+        else _("the chain breaks at line %(line)s", line=bad),
+        hint="" if bad is None else _("somebody wrote to the file: compare with a copy"),
     )
 
 
@@ -100,8 +107,8 @@ async def _people() -> AsyncIterator[Finding]:
         yield Finding(
             name="accounts",
             state="warn",
-            text="there is no admin yet",
-            hint=f"open /setup with the token in the file {setup.TOKEN_FILE}",
+            text=_("there is no admin yet"),
+            hint=_("open /setup with the token in the file %(file)s", file=setup.TOKEN_FILE),
         )
         return
     bare = await DB.all(
@@ -113,10 +120,10 @@ async def _people() -> AsyncIterator[Finding]:
     yield Finding(
         name="accounts",
         state="warn" if bare else "ok",
-        text=f"admins without a second factor: {names}"
+        text=_("admins without a second factor: %(names)s", names=names)
         if bare
-        else "every admin has a second factor",
-        hint="set one up at /account/security" if bare else "",
+        else _("every admin has a second factor"),
+        hint=_("set one up at /account/security") if bare else "",
     )
 
 
@@ -130,8 +137,10 @@ async def _argon2() -> Finding:
     return Finding(
         name="password hashing",
         state="ok" if fits else "warn",
-        text=f"{took:.0f} ms with the preset {preset}",
-        hint="" if fits or took < QUICK_MS else "HOLDFAST_ACCOUNTS_ARGON2_PRESET=small costs less",
+        text=_("%(ms)s ms with the preset %(preset)s", ms=round(took), preset=preset),
+        hint=""
+        if fits or took < QUICK_MS
+        else _("%(setting)s costs less", setting="HOLDFAST_ACCOUNTS_ARGON2_PRESET=small"),
     )
 
 
@@ -143,8 +152,9 @@ async def look_running(chosen: Settings, env: Mapping[str, str]) -> list[Finding
 async def hand_out(
     chosen: Settings, env: Mapping[str, str], actor_id: str, *, ip: str = ""
 ) -> bytes:
-    """The bundle for an admin who asks in the browser; audited."""
-    packed = await bundle(await look_running(chosen, env))
+    """The bundle for an admin who asks in the browser, in English for any helper; audited."""
+    with use(FALLBACK):
+        packed = await bundle(await look_running(chosen, env))
     await audit.record("system.bundle_fetched", actor_id=actor_id, ip=ip)
     return packed
 
