@@ -55,6 +55,11 @@ async def planted(house: House) -> tuple[str, list[str]]:
         await DB.execute(
             "UPDATE invite_tokens SET label = ?1, email = ?1 WHERE email IS NULL", (text,)
         )
+        await DB.execute(
+            "INSERT INTO device_profiles (id, user_id, name, user_agent, viewport_width,"
+            " viewport_height) VALUES (?, ?, ?, ?, 800, 600)",
+            (uuid7(), boss, text, "".join(sign for sign in text if " " <= sign <= "~")),
+        )
     for number, text in enumerate(TEXTS):  # last, so that the log's first page has them
         line = {"object_type": text, "object_id": text}
         await audit.record(
@@ -83,6 +88,20 @@ async def _own(owner: str, text: str) -> None:
         " VALUES (?1, 'x.y', 'failed', ?2, ?3, ?4, ?4, ?4, ?2, ?2, ?2)",
         (uuid7(), clock.ms(), owner, text),
     )
+    await DB.execute(
+        "INSERT INTO tickets (user_id, ticket_version, content_hash, file_path, status, product,"
+        " holder_name) VALUES (?1, ?2, ?3, 'tickets/x/y/raw.html', 'success', ?4, ?4)",
+        (owner, uuid7(), (uuid7() * 2)[:64], text),
+    )
+    await DB.execute(
+        "INSERT INTO firmware_devices (user_id, nickname, model, csc) VALUES (?, ?, ?, 'EUX')",
+        (owner, text, f"SM-{TEXTS.index(text)}"),
+    )
+    await DB.execute(
+        "INSERT INTO imei_log (user_id, imei, model, csc, version_code, device_version)"
+        " VALUES (?, '350000000000006', 'SM-X', 'EUX', 'a/b/c/d', ?)",
+        (owner, text),
+    )
 
 
 PLACES = [
@@ -101,7 +120,27 @@ PLACES = [
     "/admin/vault",
     "/admin/queue",
     "/admin/queue/jobs",
+    "/tickets",
+    "/tickets/devices",
+    "/tickets/list",
+    "/tickets/show",
+    "/tickets/history",
+    "/firmware",
+    "/firmware/devices",
+    "/firmware/queries",
+    "/admin/tickets",
+    "/admin/tickets/users",
+    "/admin/firmware",
 ]
+
+
+# Where all of them must be seen.
+FULL = {
+    *("/account", "/account/security", "/account/tokens", "/jobs", "/notifications"),
+    *("/admin/users", "/admin/invites", "/admin/audit", "/admin/queue/jobs"),
+    *("/tickets/list", "/tickets/devices", "/admin/tickets/users"),
+    *("/firmware/devices", "/firmware/queries"),
+}
 
 
 def asked(text: str) -> list[str]:
@@ -145,8 +184,8 @@ async def test_no_text_of_a_person_becomes_a_part_of_a_page(house: House, part: 
                 wrong.append((path, grown))
             assert "pwn" not in str(answer.headers), path
     assert not wrong
-    lists = ["/jobs", "/notifications", "/admin/users", "/admin/invites", "/admin/audit"]
-    for path in lists if part else [*lists, "/account", "/account/security", "/account/tokens"]:
+    own = {"/account/security", "/account/tokens"}
+    for path in FULL - own if part else FULL:
         assert [one for one in PAYLOADS if one not in shown[path]] == [], path
     together = " ".join(shown[f"/admin/users/{one}"] for one in people)
     assert [one for one in PAYLOADS if one not in together] == []
@@ -155,7 +194,11 @@ async def test_no_text_of_a_person_becomes_a_part_of_a_page(house: House, part: 
 async def test_a_sheet_holds_them_as_words(house: House) -> None:
     boss, _people = await planted(house)
     async with await house.browser(boss) as client:
-        for path in ("/admin/users/csv", "/admin/invites/csv"):
+        for path in (
+            "/admin/users/csv",
+            "/admin/invites/csv",
+            "/admin/tickets/users/csv",
+        ):
             answer = await client.get(path)
             assert answer.headers["content-type"].startswith("text/csv")
             assert answer.headers["x-content-type-options"] == "nosniff"
