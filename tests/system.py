@@ -18,6 +18,7 @@ import pytest
 PACKAGES = {
     "libatomic": ("libatomic1", "libatomic.so.1"),  # the browser's driver is linked to it
     "chromium": ("chromium", "chromium"),
+    "caddy": ("caddy", "caddy"),
     "tinyproxy": ("tinyproxy", "tinyproxy"),
     "microsocks": ("microsocks", "microsocks"),
     "fonts": ("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),

@@ -1,4 +1,7 @@
-"""`holdfast doctor`: how the house stands, in lines that say what to do."""
+"""`holdfast doctor`: how the house stands, in lines that say what to do.
+
+In the terminal's language; for programs and for a helper in English.
+"""
 
 import json
 import os
@@ -9,6 +12,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from app.core import i18n
+from app.core.i18n import _
 from app.core.settings import Settings
 
 MARKS = {"ok": "ok  ", "warn": "warn", "bad": "BAD "}
@@ -35,6 +40,8 @@ def doctor_command(
         from app.core.doctor import write_private
 
         chosen = load(data)
+        if not as_json and not bundle:
+            i18n.speak(i18n.of_terminal(os.environ))
 
         async def look() -> tuple[list[Any], bytes]:
             found = [one async for one in checkup.look(chosen, os.environ, mend=fix)]
@@ -47,7 +54,7 @@ def doctor_command(
             typer.echo(json.dumps(msgspec.to_builtins(found), ensure_ascii=False))
         else:
             for one in found:
-                typer.echo(f"{MARKS[one.state]} {one.name}: {one.text}")
+                typer.echo(f"{MARKS[one.state]} {_(one.name)}: {one.text}")
                 if one.hint:
                     typer.echo(f"       {one.hint}")
         if any(one.state == "bad" for one in found):

@@ -22,6 +22,32 @@ from app.core.settings import Settings
 
 State = Literal["ok", "warn", "bad"]
 
+# What a finding is about. A name stays as it is, for programs; whoever shows it translates it.
+NAMES = (
+    mark("accounts"),
+    mark("audit log"),
+    mark("backups"),
+    mark("clock"),
+    mark("data folder"),
+    mark("events"),
+    mark("file system"),
+    mark("foreign keys"),
+    mark("free inodes"),
+    mark("free space"),
+    mark("from outside"),
+    mark("host names"),
+    mark("integrity"),
+    mark("jobs"),
+    mark("key ring"),
+    mark("log redaction"),
+    mark("password hashing"),
+    mark("proxies"),
+    mark("public address"),
+    mark("schema"),
+    mark("stored secrets"),
+    mark("write-ahead log"),
+)
+
 # A secret each of the forms the redactor must know, in the clothes in which they turn up.
 _CANARIES = (
     "hf_Ab3dEf7h_" + "Zx9-" * 10 + "Zx9Ab3dE7",
@@ -40,9 +66,9 @@ _TELLING = ("geheim", "Zx9", "abcdef0123456789", "amFuYTpn", "QUJDREVG")
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the report. `hint`: what to do, for whoever runs the server.
+    """One line of the report, in the reader's language but for `name`, which is one of `NAMES`.
 
-    `name` stays in English until it is shown; the others are in the language of who asked.
+    `hint`: what to do, for whoever runs the server.
     """
 
     name: str
@@ -63,7 +89,7 @@ def _modes(chosen: Settings, *, mend: bool) -> Iterator[Finding]:
     folder = chosen.data_dir
     if not folder.is_dir():
         yield Finding(
-            name=mark("data folder"),
+            name="data folder",
             state="bad",
             text=_("%(path)s is not there", path=folder),
             hint=_("name the right one with --data or HOLDFAST_DATA_DIR"),
@@ -82,11 +108,11 @@ def _modes(chosen: Settings, *, mend: bool) -> Iterator[Finding]:
         seen = path.lstat()
         if seen.st_uid != os.getuid():
             yield Finding(
-                name=mark("data folder"),
+                name="data folder",
                 state="bad",
                 text=_(
-                    "%(name)s belongs to another user (uid %(uid)s)",
-                    name=path.name,
+                    "%(file)s belongs to another user (uid %(uid)s)",
+                    file=path.name,
                     uid=seen.st_uid,
                 ),
                 hint=_(
@@ -97,23 +123,19 @@ def _modes(chosen: Settings, *, mend: bool) -> Iterator[Finding]:
             open_ones.append((path, mode))
     if not open_ones:
         yield Finding(
-            name=mark("data folder"),
-            state="ok",
-            text=_("%(path)s, open to nobody else", path=folder),
+            name="data folder", state="ok", text=_("%(path)s, open to nobody else", path=folder)
         )
     for path, mode in open_ones:
         if mend:
             path.chmod(mode)
             yield Finding(
-                name=mark("data folder"),
-                state="ok",
-                text=_("%(name)s: mode mended", name=path.name),
+                name="data folder", state="ok", text=_("%(file)s: mode mended", file=path.name)
             )
         else:
             yield Finding(
-                name=mark("data folder"),
+                name="data folder",
                 state="bad",
-                text=_("%(name)s can be read by others", name=path.name),
+                text=_("%(file)s can be read by others", file=path.name),
                 hint=_("%(command)s, or run doctor --fix", command=f"chmod {mode:o} {path}"),
             )
 
@@ -121,16 +143,16 @@ def _modes(chosen: Settings, *, mend: bool) -> Iterator[Finding]:
 def _address(chosen: Settings) -> Iterator[Finding]:
     if not chosen.public_url:
         yield Finding(
-            name=mark("public address"),
+            name="public address",
             state="warn",
             text=_("public_url is not set; links in mails and passkeys need it"),
-            hint=_("set HOLDFAST_PUBLIC_URL=https://…"),
+            hint=_("set %(setting)s", setting="HOLDFAST_PUBLIC_URL=https://…"),
         )
     else:
         parts = urlsplit(chosen.public_url)
         secure = parts.scheme == "https" or parts.hostname == "localhost"
         yield Finding(
-            name=mark("public address"),
+            name="public address",
             state="ok" if secure else "warn",
             text=_("%(address)s; cookies are named __Host-holdfast", address=chosen.public_url)
             if parts.scheme == "https"
@@ -139,44 +161,44 @@ def _address(chosen: Settings) -> Iterator[Finding]:
         )
     listed = ", ".join(chosen.allowed_hosts)
     yield Finding(
-        name=mark("host names"),
+        name="host names",
         state="ok" if listed else "warn",
-        text=_("answered: %(list)s", list=listed) if listed else _("any name is answered"),
-        hint="" if listed else _("set HOLDFAST_ALLOWED_HOSTS, or HOLDFAST_PUBLIC_URL"),
+        text=_("answered: %(names)s", names=listed) if listed else _("any name is answered"),
+        hint=""
+        if listed
+        else _("set %(setting)s", setting="HOLDFAST_ALLOWED_HOSTS / HOLDFAST_PUBLIC_URL"),
     )
 
 
 def _proxies(chosen: Settings) -> Finding:
     listed = chosen.trusted_proxies
-    shown = ", ".join(listed) or _("none")
+    shown = ", ".join(listed) or _("nobody")
     networks = [ip_network(one) for one in listed if one != UNIX]
     if any(net.num_addresses > 2**24 for net in networks):
         return Finding(
-            name=mark("proxies"),
+            name="proxies",
             state="bad",
-            text=_("believed: %(list)s; that is nearly everybody", list=shown),
+            text=_("believed: %(names)s; that is nearly everybody", names=shown),
             hint=_("name the address of your proxy alone: who is believed can pose as anyone"),
         )
     if any(net.is_loopback for net in networks):
         return Finding(
-            name=mark("proxies"),
+            name="proxies",
             state="warn",
-            text=_("believed: %(list)s; every program of this machine is among them", list=shown),
+            text=_("believed: %(names)s; every program of this machine is among them", names=shown),
             hint=_("let the proxy use the unix socket (HOLDFAST_UDS) and believe the word unix"),
         )
-    return Finding(name=mark("proxies"), state="ok", text=_("believed: %(list)s", list=shown))
+    return Finding(name="proxies", state="ok", text=_("believed: %(names)s", names=shown))
 
 
 def _redactor() -> Finding:
     shown = [one for one in _CANARIES if any(word in logs.redact(one) for word in _TELLING)]
     return Finding(
-        name=mark("log redaction"),
+        name="log redaction",
         state="bad" if shown else "ok",
-        text=_(
-            "%(part)s of %(all)s forms of a secret get through", part=len(shown), all=len(_CANARIES)
-        )
+        text=_("%(n)s of %(all)s forms of a secret get through", n=len(shown), all=len(_CANARIES))
         if shown
-        else _("%(all)s forms of a secret are masked", all=len(_CANARIES)),
+        else _("%(n)s forms of a secret are masked", n=len(_CANARIES)),
         hint=_("please report this as a hole") if shown else "",
     )
 

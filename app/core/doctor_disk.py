@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 from app.core.doctor import Finding, State
-from app.core.i18n import _, fmt_number, fmt_size, mark
+from app.core.i18n import _, fmt_number
 from app.core.settings import Settings
 from db.place import NETWORK, file_system
 
@@ -34,7 +34,7 @@ def space(free: int) -> Finding:
     """How many bytes are left for us."""
     state = _grade(free, BAD_FREE, WARN_FREE)
     return Finding(
-        name=mark("free space"),
+        name="free space",
         state=state,
         text=_("%(n)s MiB free", n=fmt_number(free // MIB)),
         hint="" if state == "ok" else _("make room, or move the data folder to a larger disk"),
@@ -45,9 +45,9 @@ def names(all_: int, free: int) -> Finding:
     """How many more files the file system takes; some have no limit and say 0."""
     state = _grade(free, BAD_NAMES, WARN_NAMES) if all_ else "ok"
     return Finding(
-        name=mark("free inodes"),
+        name="free inodes",
         state=state,
-        text=_("%(free)s of %(all)s free", free=fmt_number(free), all=fmt_number(all_))
+        text=_("%(n)s of %(all)s free", n=fmt_number(free), all=fmt_number(all_))
         if all_
         else _("this file system has no limit"),
         hint=""
@@ -60,7 +60,7 @@ def system(kind: str) -> Finding:
     """Whether the write-ahead log and our locks can be trusted there."""
     bad = kind in NETWORK
     return Finding(
-        name=mark("file system"),
+        name="file system",
         state="bad" if bad else "ok",
         text=_("%(kind)s, a network file system", kind=kind) if bad else kind or _("unknown"),
         hint=_("move the data folder to a local disk: here SQLite's locks do not hold")
@@ -73,9 +73,11 @@ def log(size: int) -> Finding:
     """How long the write-ahead log has grown."""
     long = size > WARN_WAL
     return Finding(
-        name=mark("write-ahead log"),
+        name="write-ahead log",
         state="warn" if long else "ok",
-        text=f"{fmt_number(size // MIB)} MiB" if size >= MIB else fmt_size(size),
+        text=_("%(n)s MiB", n=fmt_number(size // MIB))
+        if size >= MIB
+        else _("%(n)s bytes", n=fmt_number(size)),
         hint=_("some program reads for very long and keeps it from being cut: restart the server")
         if long
         else "",

@@ -9,7 +9,7 @@ from typing import Any
 import apsw
 
 from app.core.doctor import Finding
-from app.core.i18n import _, fmt_span, mark
+from app.core.i18n import _, fmt_number, fmt_span, ngettext
 from app.core.settings import Settings
 from db import clock, schema
 from db.connection import fetch, fetch_value
@@ -31,7 +31,7 @@ _NEWEST = (
 async def look(chosen: Settings) -> AsyncIterator[Finding]:
     """Every check of the open database."""
     yield await _asked(
-        mark("integrity"),
+        "integrity",
         lambda connection: [
             next(iter(row.values()))
             for row in fetch(connection, f"PRAGMA integrity_check({SHOWN})")
@@ -41,21 +41,14 @@ async def look(chosen: Settings) -> AsyncIterator[Finding]:
         hint=_("stop the server, keep the file, and restore the newest copy that is whole"),
     )
     yield await _asked(
-        mark("foreign keys"),
-        lambda connection: [
-            _(
-                "%(table)s row %(row)s points to no row of %(parent)s",
-                table=row["table"],
-                row=row["rowid"],
-                parent=row["parent"],
-            )
-            for row in fetch(connection, "PRAGMA foreign_key_check")
-        ],
+        "foreign keys",
+        lambda connection: list(fetch(connection, "PRAGMA foreign_key_check")),
         good=_("every row points to one that is there"),
         hint=_("somebody wrote with foreign keys off: compare with a copy"),
+        say=_orphan,
     )
     yield await _asked(
-        mark("schema"),
+        "schema",
         lambda connection: schema.differences(schema.shipped(), schema.snapshot(connection)),
         good=_("as this version makes it"),
         hint=_("run holdfast migrate; if it stays, somebody changed tables by hand"),
@@ -66,19 +59,35 @@ async def look(chosen: Settings) -> AsyncIterator[Finding]:
 
 
 async def _asked(
-    name: str, ask: Callable[[apsw.Connection], list[Any]], *, good: str, hint: str
+    name: str,
+    ask: Callable[[apsw.Connection], list[Any]],
+    *,
+    good: str,
+    hint: str,
+    say: Callable[[Any], str] = str,
 ) -> Finding:
     """One question whose answer is a list of faults; a file that cannot answer is a fault, too."""
     try:
-        faults = await DB.read(ask)
+        faults = [say(fault) for fault in await DB.read(ask)]  # the words are the reader's
     except apsw.Error as error:
         faults = [_("cannot be read: %(error)s", error=error)]
-    more = _(" and %(n)s more", n=len(faults) - SHOWN) if len(faults) > SHOWN else ""
+    told = faults[:SHOWN]
+    if len(faults) > SHOWN:
+        told.append(_("%(n)s more", n=fmt_number(len(faults) - SHOWN)))
     return Finding(
         name=name,
         state="bad" if faults else "ok",
-        text="; ".join(map(str, faults[:SHOWN])) + more if faults else good,
+        text="; ".join(told) or good,
         hint=hint if faults else "",
+    )
+
+
+def _orphan(row: dict[str, Any]) -> str:
+    return _(
+        "%(table)s row %(row)s points to no row of %(parent)s",
+        table=row["table"],
+        row=row["rowid"],
+        parent=row["parent"],
     )
 
 
@@ -87,10 +96,10 @@ async def _clock() -> Finding:
     ahead = clock.parse(newest) - clock.now() if newest else timedelta(0)
     back = ahead > AHEAD
     return Finding(
-        name=mark("clock"),
+        name="clock",
         state="bad" if back else "ok",
         text=_(
-            "the newest row is %(time)s in the future: the clock went back", time=fmt_span(ahead)
+            "the newest row is %(span)s in the future: the clock went back", span=fmt_span(ahead)
         )
         if back
         else _("no row is from the future"),
@@ -110,11 +119,23 @@ async def _jobs() -> Finding:
     stalled, waiting = await DB.read(read)
     said = []
     if stalled:
-        said.append(_("%(n)s run on a worker that does not answer", n=stalled))
+        said.append(
+            ngettext(
+                "%(n)s job runs on a worker that does not answer",
+                "%(n)s jobs run on a worker that does not answer",
+                stalled,
+            )
+        )
     if waiting:
-        said.append(_("%(n)s could have started a quarter of an hour ago", n=waiting))
+        said.append(
+            ngettext(
+                "%(n)s job could have started a quarter of an hour ago",
+                "%(n)s jobs could have started a quarter of an hour ago",
+                waiting,
+            )
+        )
     return Finding(
-        name=mark("jobs"),
+        name="jobs",
         state="warn" if said else "ok",
         text="; ".join(said) or _("none is stuck"),
         hint=_("is the server running? Then look at: holdfast queue check") if said else "",
@@ -127,7 +148,7 @@ def _backups(folder: Path) -> Finding:
     times = [path.stat().st_mtime for path in files if not path.name.startswith("pre-")]
     if not times:
         return Finding(
-            name=mark("backups"),
+            name="backups",
             state="warn",
             text=_("no backups yet"),
             hint=_(
@@ -136,12 +157,8 @@ def _backups(folder: Path) -> Finding:
         )
     age = timedelta(seconds=clock.now().timestamp() - max(times))
     return Finding(
-        name=mark("backups"),
+        name="backups",
         state="warn" if age > OLD else "ok",
-        text=_(
-            "age of the newest: %(days)s days, %(hours)s hours",
-            days=age.days,
-            hours=age.seconds // 3600,
-        ),
+        text=_("the newest is %(span)s old", span=fmt_span(age)),
         hint=_("take one today") if age > OLD else "",
     )

@@ -9,7 +9,7 @@ import httpx
 from app.core import outbound
 from app.core.doctor import Finding
 from app.core.errors import AppError
-from app.core.i18n import _, fmt_span, mark
+from app.core.i18n import _, fmt_span
 from app.core.stream_probe import EVENTS, EVERY_S, PATH
 from db import clock
 
@@ -26,12 +26,12 @@ async def look(address: str) -> AsyncIterator[Finding]:
             answer = await client.get(f"{address}/healthz")
         except (httpx.HTTPError, AppError) as error:
             yield Finding(
-                name=mark("from outside"),
+                name="from outside",
                 state="warn",
                 text=_(
-                    "%(address)s does not answer (%(error)s)",
+                    "%(address)s does not answer (%(fault)s)",
                     address=address,
-                    error=type(error).__name__,
+                    fault=type(error).__name__,
                 ),
                 hint=_("is the server running, and does the name lead here?"),
             )
@@ -49,9 +49,9 @@ def _answered(address: str, scheme: str, answer: httpx.Response) -> Finding:
         wrong.append(_("the server does not know of https: add the proxy to trusted_proxies"))
     apart = _apart(answer.headers.get("date", ""))
     if apart > CLOCKS_APART:
-        wrong.append(_("its clock is %(time)s away from ours", time=fmt_span(apart)))
+        wrong.append(_("its clock is %(span)s away from ours", span=fmt_span(apart)))
     return Finding(
-        name=mark("from outside"),
+        name="from outside",
         state="bad" if wrong else "ok",
         text="; ".join(wrong) or _("%(address)s answers with our headers", address=address),
         hint=_("look at the proxy's configuration") if wrong else "",
@@ -69,18 +69,18 @@ async def _events(client: httpx.AsyncClient, address: str) -> Finding:
                     sent.append(int(line[6:]))
                     came.append(clock.ms())
     except (httpx.HTTPError, AppError) as error:
-        fault = _("the stream broke (%(error)s)", error=type(error).__name__)
+        fault = _("the stream broke (%(fault)s)", fault=type(error).__name__)
     else:
         fault = (
             ""
             if len(sent) == EVENTS
-            else _("%(part)s of %(all)s events came", part=len(sent), all=EVENTS)
+            else _("%(n)s of %(all)s events came", n=len(sent), all=EVENTS)
         )
     if not fault and came[-1] - came[0] < EVERY_S * 1000 * (EVENTS - 1) / 2:
         fault = _("%(n)s events came all at once: something on the way keeps them back", n=EVENTS)
     late = max((there - here for here, there in zip(sent, came, strict=True)), default=0)
     return Finding(
-        name=mark("events"),
+        name="events",
         state="bad" if fault else "ok",
         text=fault
         or _("%(n)s events came one by one, %(ms)s ms late at most", n=EVENTS, ms=max(late, 0)),

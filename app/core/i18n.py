@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -61,6 +61,12 @@ def choose(*, account: str = "", cookie: str = "", accept: str = "") -> str:
         if wish in LANGUAGES:
             return wish
     return negotiate_locale(_accepted(accept), list(LANGUAGES), sep="-") or FALLBACK
+
+
+def of_terminal(env: Mapping[str, str]) -> str:
+    """The language of a command line: what POSIX says of LC_ALL, LC_MESSAGES and LANG."""
+    said = next((env[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if env.get(name)), "")
+    return choose(account=said.partition(".")[0].partition("_")[0])
 
 
 def _accepted(header: str) -> list[str]:

@@ -24,7 +24,7 @@ from app.core import (
     vault,
 )
 from app.core.doctor import Finding
-from app.core.i18n import _, mark, use
+from app.core.i18n import FALLBACK, _, use
 from app.core.ring import VaultError
 from app.core.settings import Settings
 from db import clock
@@ -54,16 +54,14 @@ async def look(
 
 async def _keys(chosen: Settings, env: Mapping[str, str]) -> AsyncIterator[Finding]:
     if not await DB.value("SELECT 1 FROM vault_keys"):  # opening it would make keys: not our place
-        yield Finding(
-            name=mark("key ring"), state="ok", text=_("not made yet; the first start makes it")
-        )
+        yield Finding(name="key ring", state="ok", text=_("not made yet; the first start makes it"))
         return
     try:
         if not vault.is_loaded():
             await vault.load(chosen.data_dir, env)
     except VaultError as error:
         yield Finding(
-            name=mark("key ring"),
+            name="key ring",
             state="bad",
             text=str(error),
             hint=_("bring the key back, or give the secrets up with: holdfast vault forget"),
@@ -79,7 +77,7 @@ async def _keys(chosen: Settings, env: Mapping[str, str]) -> AsyncIterator[Findi
 async def _vault() -> AsyncIterator[Finding]:
     now = await rekey.get_standing()
     yield Finding(
-        name=mark("key ring"),
+        name="key ring",
         state="ok",
         text=_(
             "opens this database; current key %(key)s from %(source)s",
@@ -88,14 +86,14 @@ async def _vault() -> AsyncIterator[Finding]:
         ),
     )
     yield Finding(
-        name=mark("stored secrets"),
+        name="stored secrets",
         state="bad" if now.unreadable else "ok",
         text=_("%(n)s sealed, %(bad)s of them cannot be opened", n=now.values, bad=now.unreadable),
         hint=_("people must enter those again") if now.unreadable else "",
     )
     bad = await audit.verify()
     yield Finding(
-        name=mark("audit log"),
+        name="audit log",
         state="ok" if bad is None else "bad",
         text=_("the chain is whole")
         if bad is None
@@ -107,7 +105,7 @@ async def _vault() -> AsyncIterator[Finding]:
 async def _people() -> AsyncIterator[Finding]:
     if await setup.is_open():
         yield Finding(
-            name=mark("accounts"),
+            name="accounts",
             state="warn",
             text=_("there is no admin yet"),
             hint=_("open /setup with the token in the file %(file)s", file=setup.TOKEN_FILE),
@@ -120,7 +118,7 @@ async def _people() -> AsyncIterator[Finding]:
     )
     names = ", ".join(row["login"] for row in bare)
     yield Finding(
-        name=mark("accounts"),
+        name="accounts",
         state="warn" if bare else "ok",
         text=_("admins without a second factor: %(names)s", names=names)
         if bare
@@ -137,12 +135,12 @@ async def _argon2() -> Finding:
     preset = await settings.get("accounts.argon2_preset")
     fits = QUICK_MS <= took <= SLOW_MS
     return Finding(
-        name=mark("password hashing"),
+        name="password hashing",
         state="ok" if fits else "warn",
         text=_("%(ms)s ms with the preset %(preset)s", ms=round(took), preset=preset),
         hint=""
         if fits or took < QUICK_MS
-        else _("HOLDFAST_ACCOUNTS_ARGON2_PRESET=small costs less"),
+        else _("%(setting)s costs less", setting="HOLDFAST_ACCOUNTS_ARGON2_PRESET=small"),
     )
 
 
@@ -154,8 +152,8 @@ async def look_running(chosen: Settings, env: Mapping[str, str]) -> list[Finding
 async def hand_out(
     chosen: Settings, env: Mapping[str, str], actor_id: str, *, ip: str = ""
 ) -> bytes:
-    """The bundle for an admin who asks in the browser; audited."""
-    with use("en"):  # for whoever helps, and "accounts" is told from the rest by its name
+    """The bundle for an admin who asks in the browser, in English for any helper; audited."""
+    with use(FALLBACK):
         packed = await bundle(await look_running(chosen, env))
     await audit.record("system.bundle_fetched", actor_id=actor_id, ip=ip)
     return packed

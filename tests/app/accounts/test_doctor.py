@@ -263,9 +263,9 @@ async def test_jobs_that_are_stuck_and_the_age_of_backups_are_told(folder: Path)
     await DB.open(folder / "holdfast.db")
     chosen = settings.load({"data_dir": folder}, {})
     found = {one.name: one async for one in doctor_file.look(chosen)}
-    assert found["jobs"].text.startswith("1 run on a worker that does not answer")
+    assert found["jobs"].text.startswith("1 job runs on a worker that does not answer")
     assert found["backups"].state == "warn"
-    assert "days" in found["backups"].text
+    assert found["backups"].text.startswith("the newest is ")
     os.utime(old)
     found = {one.name: one async for one in doctor_file.look(chosen)}
     assert found["backups"].state == "ok"
@@ -284,10 +284,6 @@ async def test_the_page_shows_the_same_and_hands_out_the_bundle(database: Path) 
             for words in ("no backups yet", "foreign keys", "copy the whole data folder"):
                 assert words in looked
             assert CANARY not in looked
-            await DB.execute("UPDATE users SET locale = 'de'")
-            german = (await client.post("/admin/system")).text
-            assert "Jede Seite und jeder Index ist heil" in german
-            assert "every page and index is sound" not in german
             packed = await client.post("/admin/system/bundle")
             with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
                 whole = b"".join(archive.read(name) for name in archive.namelist())
@@ -300,6 +296,52 @@ async def test_the_page_shows_the_same_and_hands_out_the_bundle(database: Path) 
             stale = await client.post("/admin/system/bundle")
             assert stale.status_code == 303
             assert "/account/confirm" in stale.headers["location"]
+
+
+SAID = {
+    "de": ("noch keine Sicherungen", "Fremdschlüssel", "den ganzen Datenordner kopieren"),
+    "ru": ("резервных копий ещё нет", "внешние ключи", "скопируйте всю папку данных"),
+    "es": ("aún no hay copias de seguridad", "claves foráneas", "copie toda la carpeta de datos"),
+}
+
+
+@pytest.mark.feature("X-20", "X-45")
+async def test_the_page_speaks_the_readers_language_and_the_bundle_the_helpers(
+    database: Path,
+) -> None:
+    async with running(database) as house:
+        boss = await house.person("boss", role="admin")
+        for locale, words in SAID.items():
+            await DB.execute("UPDATE users SET locale = ?", (locale,))
+            async with await house.browser(boss) as client:
+                looked = (await client.post("/admin/system")).text
+                packed = await client.post("/admin/system/bundle")
+            assert [word for word in words if word not in looked] == []
+            with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+                told = json.loads(archive.read("findings.json"))
+            assert "no backups yet" in {one["text"] for one in told}, "in English"
+            # Each name is one the catalogs know, and no finding is the English one.
+            names = {one["name"] for one in told}
+            assert names <= set(doctor.NAMES)
+            english = {one["text"] for one in told if " " in one["text"]}
+            left = [text for text in english if text in looked]
+            assert left == [], locale
+
+
+@pytest.mark.feature("X-20", "X-45")
+def test_the_command_speaks_the_terminals_language_and_english_to_programs(
+    tmp_path: Path, database: Path
+) -> None:
+    def said(*words: str) -> str:
+        env = clean_environment(LC_ALL="de_DE.UTF-8", PYTHONUTF8="1")
+        command = [sys.executable, "-m", "app", "doctor", "--data", str(database.parent), *words]
+        done = subprocess.run(
+            command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False
+        )
+        return done.stdout
+
+    assert "warn Sicherungen: noch keine Sicherungen" in said()
+    assert "no backups yet" in said("--json")
 
 
 @pytest.mark.feature("X-45")
