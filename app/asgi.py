@@ -183,7 +183,11 @@ async def _opened(
         worker = Worker(DB, REGISTRY, start.data_dir, redact=logs.redact, version=paths.version())
         await worker.start()
         state.worker = worker
-        yield
+        try:
+            yield
+        except BaseException:
+            await worker.stop(0)  # what runs is given back, before the database is closed
+            raise
         if not worker.draining:
             await worker.stop()
         for domain in domains.ALL:

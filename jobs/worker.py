@@ -200,18 +200,19 @@ class Worker:
         if self._wake.is_set() or wait_s <= 0:
             return None
         known, ask = set(self.runs), self._ask()
-        op = self._db.writer.stand_by(partial(turn, ask=ask), WAKING, self._on_commit)
+        writer = self._db.writer  # the same one at the end, also where it was closed meanwhile
+        op = writer.stand_by(partial(turn, ask=ask), WAKING, self._on_commit)
         woken = self._loop.create_task(self._wake.wait())
         try:
             await asyncio.wait(
                 {op.future, woken}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
             )
-            if self._db.writer.retract(op):
+            if writer.retract(op):
                 return None
             return self._take_on(await op.future, known, ask)
         finally:
             woken.cancel()
-            self._db.writer.retract(op)
+            writer.retract(op)
 
     async def _turn(self) -> Turned:
         """Write what ended and was said, claim what fits, start it. Nothing unwritten is lost."""

@@ -299,7 +299,7 @@ async def test_the_page_shows_the_same_and_hands_out_the_bundle(database: Path) 
 
 
 SAID = {
-    "de": ("noch keine Sicherungen", "Fremdschlüssel", "den ganzen Datenordner kopieren"),
+    "de": ("noch keine Sicherungen", "Fremdschlüssel", "kopieren Sie den ganzen Datenordner"),
     "ru": ("резервных копий ещё нет", "внешние ключи", "скопируйте всю папку данных"),
     "es": ("aún no hay copias de seguridad", "claves foráneas", "copie toda la carpeta de datos"),
 }
