@@ -131,6 +131,7 @@ class Follower:
         self._part_fd = part_fd
         self._folder = folder
         self._tight = tight
+        self._whole = 0  # members end before it, and all of it is given back
         self._punched = 0
         self._packed = memoryview(bytearray(PIECE))
         self.checked: list[Checked] = []
@@ -154,7 +155,8 @@ class Follower:
                 with self._state.lock:
                     self.checked.append(checked)
                 if self._tight and not checked.wrong:
-                    self._punch(member.end)
+                    # from the end of the member before: what lay between two steps goes, too
+                    self._whole = self._punched = self._punch(self._whole, member.end)
             self.finished = True
         except BaseException as error:  # the task that waits for us must hear of everything
             self._state.fail(error)
@@ -202,7 +204,7 @@ class Follower:
                     _inflate(inflate, data, output)
             if self._tight:
                 # what lies behind is unpacked; the header stays, a resume reads it again
-                self._punch(at - PIECE, member.offset)
+                self._punched = self._punch(max(self._punched, member.offset), at - PIECE)
         if inflate is not None:
             rest = inflate.flush()
             if rest:
@@ -219,14 +221,14 @@ class Follower:
                 self._state.lock.wait(0.05)
         return os.pread(self._part_fd, count, at)
 
-    def _punch(self, before: int, least: int = 0) -> None:
-        """Give back what is unpacked, in steps of 1 MiB."""
-        start = max(self._punched, least)
+    def _punch(self, start: int, before: int) -> int:
+        """Give back what is unpacked from `start` on, in steps of 1 MiB; how far it is now."""
         stop = before // PUNCH * PUNCH
         if stop - start >= PUNCH:
             disk.punch(self._part_fd, start, stop - start)
-            self._punched = stop
+            start = stop
         self._state.let_go(before)
+        return start
 
 
 def _keep_heap() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from app.demo.fus.serve import Fus
-from tests.app.firmware import site
+from tests.app.firmware import pipe, site
 from tests.app.firmware.lives import ROOT
 from tests.app.firmware.small_disk import UNSHARE
-from tests.app.firmware.test_lines import large
+from tests.app.firmware.test_lines import addresses, large
 
 pytestmark = [pytest.mark.anyio, pytest.mark.feature("F-38")]
 
@@ -40,6 +40,17 @@ async def test_little_room_is_enough_for_the_parts_alone(database: Path, large: 
     assert (found["state"], found["zip"], len(found["parts"])) == ("ready", 0, 5)
     assert 12 * MIB <= found["used"] < 13 * MIB
     assert site.file_stats(large)["again"] == 0
+
+
+@pytest.mark.usefixtures("db")
+async def test_what_is_unpacked_takes_no_room_also_where_two_parts_meet(
+    large: Fus, tmp_path: Path
+) -> None:
+    run = pipe.Run()
+    part = await pipe.fetch(addresses(large), tmp_path, run, tight=True)
+    assert [member.wrong for member in run.checked] == [""] * 5
+    assert part.stat().st_size > 10 * MIB
+    assert part.stat().st_blocks * 512 < 1.2 * MIB  # the last step and the directory
 
 
 async def test_no_room_is_said_with_numbers_and_a_way_out(database: Path, large: Fus) -> None:
