@@ -95,19 +95,19 @@ def reach(segments: Sequence[Segment], position: int) -> int:
 def next_open(
     segments: Sequence[Segment], behind: int | None = None, ahead: int = AHEAD
 ) -> Segment | None:
-    """The lowest segment nobody works on, unless it lies too far ahead.
+    """The lowest segment nobody works on, unless `ahead` bytes lie before it already.
 
-    Ahead of the lowest open one; where room is short, of `behind`: what is unpacked by now.
+    Counted from the lowest that is not full on; where room is short, from `behind` on, which is
+    where unpacking is by now: also full ones take room until then.
     """
-    first: Segment | None = None
+    held = 0
     for segment in segments:
-        if segment.full:
-            continue
-        first = first or segment
-        if not segment.taken:
-            base = first.start if behind is None else min(behind, first.start)
-            near = segment is first or segment.start - base < ahead
-            return segment if near else None
+        if not (segment.full or segment.taken):
+            return segment if held < ahead else None
+        if behind is not None:
+            held += max(0, segment.end - max(segment.start, behind))
+        elif held or not segment.full:
+            held += segment.length
     return None
 
 

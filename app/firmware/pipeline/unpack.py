@@ -3,6 +3,7 @@
 import hashlib
 import os
 import queue
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -149,14 +150,16 @@ class Follower:
             for member in self._members:
                 with self._state.lock:
                     self._state.member = member.filename
+                self._let_go(member.offset)
                 checked = self._one(member)
                 if checked is None:
                     return
                 with self._state.lock:
                     self.checked.append(checked)
-                if self._tight and not checked.wrong:
+                if self._tight:
                     # from the end of the member before: what lay between two steps goes, too
                     self._whole = self._punched = self._punch(self._whole, member.end)
+            self._let_go(sys.maxsize)
             self.finished = True
         except BaseException as error:  # the task that waits for us must hear of everything
             self._state.fail(error)
@@ -227,8 +230,12 @@ class Follower:
         if stop - start >= PUNCH:
             disk.punch(self._part_fd, start, stop - start)
             start = stop
-        self._state.let_go(before)
+        self._let_go(before)
         return start
+
+    def _let_go(self, position: int) -> None:
+        if self._tight:
+            self._state.let_go(position)
 
 
 def _keep_heap() -> None:

@@ -217,3 +217,35 @@ def test_any_bytes_end_in_a_fault_or_in_members(tail: bytes) -> None:
 )
 def test_ranges_are_read_as_the_standard_says(header: str, span: tuple[int, int] | None) -> None:
     assert read_range(header, 100) == span
+
+
+MIB = 1024 * 1024
+
+
+def fetched_by_fast_lines(behind: int | None, ahead: int) -> int:
+    """How many of twelve pieces come before unpacking has moved on."""
+    found = [Segment(start=n * MIB, length=MIB) for n in range(12)]
+    count = 0
+    while (segment := segments.next_open(found, behind, ahead)) is not None:
+        segment.done = segment.length
+        count += 1
+    return count
+
+
+def test_where_room_is_short_full_pieces_take_room_until_they_are_unpacked() -> None:
+    assert fetched_by_fast_lines(None, 2 * MIB) == 12
+    assert fetched_by_fast_lines(0, 2 * MIB) == 2
+    assert fetched_by_fast_lines(5 * MIB, 2 * MIB) == 7
+    assert fetched_by_fast_lines(12 * MIB, 2 * MIB) == 12
+
+
+def test_a_slow_line_is_not_outrun() -> None:
+    found = [Segment(start=n * MIB, length=MIB) for n in range(12)]
+    found[0].taken = True
+    for _ in range(3):
+        segment = segments.next_open(found, None, 4 * MIB)
+        assert segment is not None
+        segment.done = segment.length
+    assert segments.next_open(found, None, 4 * MIB) is None
+    found[0].taken = False
+    assert segments.next_open(found, None, 4 * MIB) is found[0]
