@@ -12,7 +12,7 @@ from litestar.di import Provide
 
 from app import domains
 from app.accounts.service import closing, passwords, sessions, setup, tokens
-from app.core import audit, files, live, logs, paths, settings, vault
+from app.core import audit, files, i18n, live, logs, paths, settings, vault
 from app.core.errors import Invalid
 from app.core.lag import LAG
 from app.core.lock import Lock
@@ -48,7 +48,8 @@ class App:
         self._outside = outside
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._outside(scope, receive, send)
+        with i18n.use(i18n.FALLBACK):  # the language and zone of a request end with it
+            await self._outside(scope, receive, send)
 
     async def drain(self) -> None:
         """End the streams and give running jobs their time; pages are still answered meanwhile."""

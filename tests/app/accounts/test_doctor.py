@@ -16,7 +16,7 @@ import pytest
 
 from app.accounts.service import setup
 from app.accounts.service.passwords import Hasher
-from app.core import audit, doctor, doctor_disk, doctor_file, doctor_outside, settings, vault
+from app.core import audit, doctor, doctor_disk, doctor_file, doctor_outside, i18n, settings, vault
 from app.core.doctor import Finding
 from app.core.ring import RING_FILE, format_ring, key_id
 from app.core.ring import RingKey as Key
@@ -326,6 +326,7 @@ async def test_the_page_speaks_the_readers_language_and_the_bundle_the_helpers(
             english = {one["text"] for one in told if " " in one["text"]}
             left = [text for text in english if text in looked]
             assert left == [], locale
+        assert i18n.current() == "en", "the language of a request ends with it"
 
 
 @pytest.mark.feature("X-20", "X-45")
