@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from app.firmware.service import queries
+from app.firmware.service import queries, records
 from db.engine import DB
+from tests.app.firmware import site
 from tests.app.house import House
 
 pytestmark = pytest.mark.anyio
@@ -14,7 +15,8 @@ IMEI = "352976245060855"
 
 
 async def versions(*states: str) -> list[int]:
-    """Made-up versions, each a little larger than the one before."""
+    """Made-up versions with their folders, each a little larger than the one before."""
+    await site.until(repaired)  # what is ready without files would not be ready any more
     for number, state in enumerate(states):
         await DB.execute(
             "INSERT INTO firmware (version_code, latest_fw_version, path, filename, size_bytes,"
@@ -22,7 +24,16 @@ async def versions(*states: str) -> list[int]:
             " VALUES (?1, ?1, ?1, 'f.zip.enc4', ?2, ?3, '', 'SM-S921B', 'EUX')",
             (f"S921BXXU{number}AAA1/S921BOXM{number}AAA1/X/X", 1000 * (number + 1), state),
         )
-    return [row["id"] for row in await DB.all("SELECT id FROM firmware ORDER BY id")]
+    found = [row["id"] for row in await DB.all("SELECT id FROM firmware ORDER BY id")]
+    for firmware_id in found:
+        records.parts_folder(firmware_id).mkdir(parents=True)
+    return found
+
+
+async def repaired() -> bool:
+    """Whether the repair of the start is over."""
+    ended = "SELECT min(finishedAt IS NOT NULL) FROM queueJobs WHERE type = 'firmware.cleanup'"
+    return bool(await DB.value(ended))
 
 
 def shown(page: str) -> list[int]:
