@@ -25,16 +25,9 @@ async def put(
 
     Raises Upstream: a refused login is permanent, everything else outside may be tried again.
     """
-    name, password = login
     url = f"{folder_url.rstrip('/')}/{quote(NAME)}"
     _check(url)
-    async with outbound.client(
-        PURPOSE,
-        allow=allow,
-        ports=outbound.USER_PORTS,
-        timeout_s=_TIMEOUT_S,
-        auth=httpx.BasicAuth(name, password.reveal()),
-    ) as http:
+    async with _client(login, allow, _TIMEOUT_S) as http:
         with outbound.faults("WebDAV"):
             answer = await _put(http, url, data)
             if answer.status_code in _PLACE_MISSING:
@@ -55,20 +48,29 @@ async def look(
 
     Raises Upstream where no answer comes.
     """
-    name, password = login
     url = f"{folder_url.rstrip('/')}/"
     _check(url)
-    async with outbound.client(
-        PURPOSE,
-        allow=allow,
-        ports=outbound.USER_PORTS,
-        timeout_s=limit_s,
-        total_s=limit_s,
-        auth=httpx.BasicAuth(name, password.reveal()),
-    ) as http:
+    async with _client(login, allow, limit_s, limit_s) as http:
         with outbound.faults("WebDAV"):
             async with http.stream("PROPFIND", url, headers={"Depth": "0"}) as answer:
                 return answer.status_code
+
+
+def _client(
+    login: tuple[str, SecretStr],
+    allow: tuple[str, ...],
+    timeout_s: float,
+    total_s: float | None = outbound.TOTAL_S,
+) -> httpx.AsyncClient:
+    name, password = login
+    return outbound.client(
+        PURPOSE,
+        allow=allow,
+        ports=outbound.USER_PORTS,
+        timeout_s=timeout_s,
+        total_s=total_s,
+        auth=httpx.BasicAuth(name, password.reveal()),
+    )
 
 
 async def _put(http: httpx.AsyncClient, url: str, data: bytes) -> httpx.Response:
