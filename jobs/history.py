@@ -12,7 +12,7 @@ import apsw
 import msgspec
 
 from db import clock
-from db.connection import execute, fetch
+from db.connection import execute, fetch, fetch_value
 from db.engine import DB
 
 Outcome = Literal["enqueued", "succeeded", "failed", "cancelled", "retried", "rescued"]
@@ -35,7 +35,10 @@ ON CONFLICT(minute, type) DO UPDATE SET enqueued=enqueued+:enqueued,
   retried=retried+:retried, rescued=rescued+:rescued, waitMs=waitMs+:wait_ms, runMs=runMs+:run_ms,
   hist=:hist
 """
-_NEW_JOBS = "SELECT type, count(*) AS n FROM queueJobs WHERE id>=?1 AND id<?2 GROUP BY type"
+_NEW_JOBS = """
+SELECT type, count(*) AS n FROM queueJobs NOT INDEXED WHERE rowid>? GROUP BY type
+"""
+_LAST_ROW = "SELECT coalesce(max(rowid), 0) FROM queueJobs"
 _SPAN = "SELECT * FROM queue_stats WHERE minute>=?1 AND (?2 IS NULL OR type=?2) ORDER BY minute"
 _ENDED = """
 SELECT type, minute, succeeded+failed+cancelled+retried AS n FROM queue_stats WHERE minute>=?1
@@ -167,12 +170,20 @@ def write(connection: apsw.Connection, cells: Cells) -> None:
         execute(connection, _ADD, args)
 
 
-def count_new(connection: apsw.Connection, since_ms: int, until_ms: int) -> None:
-    """Count the jobs asked for in a stretch of time, in whichever process."""
-    span = (_first_id(since_ms), _first_id(until_ms))
-    minute = since_ms // MINUTE_MS
-    found = {row["type"]: row["n"] for row in fetch(connection, _NEW_JOBS, span)}
+def count_new(connection: apsw.Connection, after: int) -> int:
+    """Count the jobs asked for since row `after`, in whichever process; returns the row reached.
+
+    Row numbers follow the order of the commits; ids would not, once a wall clock was set back.
+    """
+    minute = clock.ms() // MINUTE_MS
+    found = {row["type"]: row["n"] for row in fetch(connection, _NEW_JOBS, (after,))}
     write(connection, {(minute, type_): Cell(Counter(enqueued=n)) for type_, n in found.items()})
+    return last_row(connection)
+
+
+def last_row(connection: apsw.Connection) -> int:
+    """The number of the newest job's row; 0 without any."""
+    return int(fetch_value(connection, _LAST_ROW))
 
 
 def fold(connection: apsw.Connection) -> int:
@@ -231,9 +242,3 @@ def _cell(row: dict[str, Any]) -> Cell:
     counts: Counter[str] = Counter({name: row[name] for name in OUTCOMES})
     hist = msgspec.json.decode(row["hist"] or "{}", type=Hist)
     return Cell(counts, row["waitMs"], row["runMs"], hist)
-
-
-def _first_id(ms: int) -> str:
-    """The smallest UUIDv7 of a moment."""
-    digits = f"{ms:012x}"
-    return f"{digits[:8]}-{digits[8:]}-0000-0000-000000000000"

@@ -28,7 +28,6 @@ from jobs.row import Job
 log = structlog.get_logger("jobs")
 
 CLOCK_STEP_S = 2.0
-SETTLED_MS = 1000  # ids are made a moment before their commit
 
 _ARRIVE = """
 INSERT INTO queue_workers(id, pid, host, version, bootId, startedAt, heartbeatAt)
@@ -89,7 +88,7 @@ class Pulse:
         """Take our lock, then every job of a worker that is dead: before anything else runs."""
         self._lock = Lock.own(self._data_dir, self._id)
         self._skew = _skew()
-        self._counted_to = clock.ms()
+        self._counted_to = await DB.write(history.last_row)
         about = (self._id, os.getpid(), socket.gethostname(), self._version, uuid7(), clock.ms())
         await DB.execute(_ARRIVE, about)
         await DB.write(partial(rates.sync, registry=self._registry))
@@ -104,10 +103,9 @@ class Pulse:
         self._skew = skew
         running = msgspec.json.encode(list(self._running())).decode()
         await DB.write(partial(self._renew, running=running))
-        until = clock.ms() - SETTLED_MS
-        if self._counts_new and until > self._counted_to:
-            since, self._counted_to = self._counted_to, until
-            await DB.write(partial(history.count_new, since_ms=since, until_ms=until))
+        if self._counts_new:
+            count_new = partial(history.count_new, after=self._counted_to)
+            self._counted_to = await DB.write(count_new)
         return await self.rescue()
 
     async def drain(self) -> None:

@@ -1,4 +1,5 @@
 from collections import Counter
+from functools import partial
 
 import apsw
 import pytest
@@ -58,12 +59,30 @@ async def test_a_worker_leaves_figures_by_minute_and_type(
     assert sum(figures["samples.slow"].hist.wait) == 2
 
 
-async def test_new_jobs_are_counted_whoever_asked(db: ApswEngine) -> None:
-    since = time.ms()
+async def test_new_jobs_are_counted_once_also_after_a_step_back(
+    db: ApswEngine, clock: time.FakeClock
+) -> None:
+    await enqueue(Slow())
+    reached = await DB.write(history.last_row)
+    clock.step(-3600)
     await enqueue_many([Note()] * 5)
-    await DB.write(lambda conn: history.count_new(conn, since, time.ms() + 1))
-    await DB.write(lambda conn: history.count_new(conn, time.ms() + 1, time.ms() + 2))
-    assert (await history.by_type(since - MINUTE))["samples.note"].counts["enqueued"] == 5
+    for _ in range(2):
+        reached = await DB.write(partial(history.count_new, after=reached))
+    figures = await history.by_type(time.ms())
+    assert {type_: cell.counts["enqueued"] for type_, cell in figures.items()} == {
+        "samples.note": 5
+    }
+
+
+async def test_new_jobs_are_counted_after_the_newest_rows_were_pruned(db: ApswEngine) -> None:
+    await enqueue_many([Note()] * 5)
+    reached = await DB.write(partial(history.count_new, after=0))
+    await DB.execute("DELETE FROM queueJobs")
+    reached = await DB.write(partial(history.count_new, after=reached))
+    await enqueue_many([Slow()] * 3)
+    await DB.write(partial(history.count_new, after=reached))
+    counts = {type_: cell.counts for type_, cell in (await history.by_type(0)).items()}
+    assert counts == {"samples.note": Counter(enqueued=5), "samples.slow": Counter(enqueued=3)}
 
 
 async def test_a_chart_has_no_gaps(db: ApswEngine, clock: time.FakeClock) -> None:
