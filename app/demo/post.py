@@ -1,14 +1,17 @@
 """Stand-ins for where notices go: a mail server that speaks SMTP, and one that takes HTTP posts.
 
-Both keep what they were given. The HTTP one is ntfy, Gotify and a webhook at once: what they differ
-in is what is sent to them.
+Both keep what they were given. The HTTP one is ntfy, Gotify, a webhook and every messenger at once:
+what they differ in is what is sent to them. `far_end` is the same behind an HTTPS proxy, for
+services that are only at a name of their own.
 """
 
 import asyncio
 import base64
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from email import message_from_bytes, policy
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -93,14 +96,19 @@ async def _http(box: Mailbox, reader: asyncio.StreamReader, say: Callable[[str],
 
 
 @asynccontextmanager
-async def _listening(speak: Any) -> AsyncIterator[Mailbox]:
+async def _listening(speak: Any, tls: ssl.SSLContext | None = None) -> AsyncIterator[Mailbox]:
+    """`tls`: who comes asks for a host first, as at a proxy, and is then spoken to as that host."""
     box = Mailbox()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            if tls is not None:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+                await writer.start_tls(tls)
             await speak(box, reader, lambda line: writer.write(f"{line}\r\n".encode()))
             await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
         finally:
             writer.close()
@@ -121,3 +129,10 @@ def mail_server() -> AbstractAsyncContextManager[Mailbox]:
 def http_server() -> AbstractAsyncContextManager[Mailbox]:
     """HTTP on a free loopback port; takes any request. For `async with … as box`."""
     return _listening(_http)
+
+
+def far_end(certificate: tuple[Path, Path]) -> AbstractAsyncContextManager[Mailbox]:
+    """An HTTPS proxy that is each host it is asked for itself: the files of its chain and key."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*certificate)
+    return _listening(_http, tls)

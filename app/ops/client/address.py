@@ -5,6 +5,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
+from app.ops.client import services
+
 PORTS: Final = {
     "mailto": 587,
     "mailtos": 465,
@@ -23,21 +25,37 @@ class BadAddress(ValueError):
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """One address, taken apart. `parts`: its path; `to` and `sender` only for mail."""
+    """One address, taken apart. `parts`: its path; `to` and `sender` only for mail.
+
+    That of a messenger stays whole, in `text`: what its parts mean is Apprise's to know.
+    """
 
     scheme: str
-    host: str
-    port: int
-    login: str
-    password: str
-    parts: tuple[str, ...]
+    host: str = ""
+    port: int = 0
+    login: str = ""
+    password: str = ""
+    parts: tuple[str, ...] = ()
     to: str = ""
     sender: str = ""
+    text: str = ""
 
     @property
     def is_mail(self) -> bool:
         """Whether it goes by SMTP."""
         return self.scheme in ("mailto", "mailtos")
+
+    @property
+    def is_messenger(self) -> bool:
+        """Whether Apprise sends it."""
+        return self.scheme in services.SCHEMES
+
+    @property
+    def shown(self) -> str:
+        """Where it goes, for a page."""
+        if self.is_messenger:
+            return services.place(self.text)
+        return self.to if self.is_mail else self.host
 
     @property
     def place(self) -> str:
@@ -53,10 +71,12 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 def parse(text: str) -> Address:
     """Take an address apart. Raises BadAddress with `scheme`, `form`, `to`, `topic` or `secret`."""
     scheme = text.partition(":")[0].lower()
-    if scheme not in PORTS:
+    if scheme not in PORTS and scheme not in services.SCHEMES:
         raise BadAddress("scheme")
     if len(text) > LONGEST or not text.isprintable() or " " in text:
         raise BadAddress("form")
+    if scheme in services.SCHEMES:
+        return Address(scheme=scheme, text=text)
     try:
         url = urlsplit(text)
         host, port = url.hostname or "", url.port or PORTS[scheme]

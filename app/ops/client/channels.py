@@ -1,4 +1,4 @@
-"""The channels by which notices leave: ntfy, gotify, a signed POST, and mail (`mail`)."""
+"""The channels by which notices leave: ntfy, gotify, a signed POST; mail, and the messengers."""
 
 import hashlib
 import hmac
@@ -10,7 +10,8 @@ import httpx
 import msgspec
 
 from app.core import outbound
-from app.ops.client import mail
+from app.core.errors import Upstream
+from app.ops.client import mail, services
 from app.ops.client.address import Address
 from app.ops.client.message import Message
 from db import clock
@@ -36,6 +37,11 @@ async def send(
     `allow`: private places that may be reached; `free`: an admin entered the address, so its own
     place is among them and any port is good.
     """
+    if address.is_messenger:
+        if not free and address.scheme not in services.HOSTED:
+            raise Upstream("only an admin may name its server", retry=False, code="forbidden_host")
+        await services.send(address.text, message)
+        return
     places = (*allow, address.place) if free else tuple(allow)
     if address.is_mail:
         await mail.send(address, message, allow=places, free=free)

@@ -10,7 +10,7 @@ import msgspec
 from app.core import audit, vault
 from app.core.errors import Conflict, Invalid, NotFound, Upstream
 from app.core.i18n import _
-from app.ops.client import address
+from app.ops.client import address, services
 from app.ops.client.address import Address, BadAddress
 from app.ops.client.message import Message
 from app.ops.service import courier
@@ -64,6 +64,8 @@ async def add(
     errors = _wrong(owner, kinds, quiet_from, quiet_to)
     try:
         found = address.parse(text)
+        if found.is_messenger:
+            await _check_messenger(found, by_admin=owner is None)
     except BadAddress as error:
         errors["address"] = _BAD[str(error)]()
     if errors:
@@ -168,11 +170,13 @@ def kinds_of(owner: str | None) -> dict[str, str]:
 
 
 _BAD = {
-    "scheme": lambda: _("It begins with one of: mailtos, ntfys, gotifys, webhooks."),
+    "scheme": lambda: _("It begins like one of the examples."),
     "form": lambda: _("This is not an address like one of the examples."),
     "to": lambda: _("Say whom it is for: ?to=name@example.org"),
     "topic": lambda: _("The topic or the token after the host is missing."),
     "secret": lambda: _("The secret before the @ needs at least 16 characters."),
+    "messenger": lambda: _("This messenger's address lacks a part, or has one too many."),
+    "own_server": lambda: _("Only admins may add this one: it runs on a server of one's own."),
 }
 
 
@@ -190,11 +194,19 @@ def _wrong(
     return errors
 
 
+async def _check_messenger(found: Address, *, by_admin: bool) -> None:
+    if not by_admin and found.scheme not in services.HOSTED:
+        raise BadAddress("own_server")
+    if not await services.is_valid(found.text):
+        raise BadAddress("messenger")
+
+
 def _target(row: Mapping[str, Any]) -> Target:
     words = {"mailto": _("E-mail"), "ntfy": "ntfy", "gotify": "Gotify", "webhook": _("Webhook")}
+    words |= services.NAMES
     try:
         text = vault.open("notification_targets", "url", row["id"], row["url"])
-        where = _where(address.parse(text.reveal()))
+        where = address.parse(text.reveal()).shown
     except (vault.VaultError, BadAddress):
         where = "–"
     return Target(
@@ -207,10 +219,6 @@ def _target(row: Mapping[str, Any]) -> Target:
         last_ok_at=row["last_ok_at"],
         error=said(row["last_error"] or ""),
     )
-
-
-def _where(found: Address) -> str:
-    return found.to if found.is_mail else found.host
 
 
 async def _note(what: str, target_id: str, actor: str, ip: str, **detail: Any) -> None:

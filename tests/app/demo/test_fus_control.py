@@ -12,6 +12,7 @@ import uvloop
 
 from app.demo.fus.serve import Fus, running_fus, running_fus_process
 from tests.app.demo.fus_steps import CSC, MODEL, Customer
+from tests.certificate import certificate
 
 pytestmark = pytest.mark.anyio
 
@@ -141,13 +142,7 @@ async def test_who_tries_https_is_hung_up_on_at_once(fus: Fus) -> None:
 
 
 async def test_it_speaks_tls_with_a_certificate(tmp_path: Path) -> None:
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    process = await asyncio.create_subprocess_exec(
-        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-        "-nodes", "-keyout", str(key), "-out", str(cert), "-subj", "/CN=127.0.0.1",
-        "-addext", "subjectAltName=IP:127.0.0.1", stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    assert await process.wait() == 0
+    cert, key = certificate(tmp_path, "127.0.0.1")
     trust = ssl.create_default_context(cafile=cert)
     async with (
         running_fus(size=64 * 1024, certificate=(cert, key)) as fus,

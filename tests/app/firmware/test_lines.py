@@ -1,6 +1,5 @@
 """Connections: six at once, shared by all downloads, shed when they stall, and https first."""
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from app.firmware.service import library, wishes
 from db.engine import DB
 from tests.app.firmware import pipe, site
 from tests.app.house import House
+from tests.certificate import certificate
 
 pytestmark = pytest.mark.anyio
 
@@ -132,13 +132,7 @@ async def test_https_is_tried_first_and_the_fall_back_is_said_on_the_page(
 async def test_where_https_is_answered_nothing_goes_over_http(
     tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    process = await asyncio.create_subprocess_exec(
-        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-        "-nodes", "-keyout", str(key), "-out", str(cert), "-subj", "/CN=127.0.0.1",
-        "-addext", "subjectAltName=IP:127.0.0.1", stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    assert await process.wait() == 0
+    cert, key = certificate(tmp_path, "127.0.0.1")
     assert ssl.create_default_context(cafile=cert)
     monkeypatch.setenv("SSL_CERT_FILE", str(cert))
     outbound.tls.cache_clear()

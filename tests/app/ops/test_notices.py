@@ -269,7 +269,7 @@ async def test_the_address_stands_in_no_page_row_or_log(
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
-        ("syslog://localhost", "It begins with one of"),
+        ("syslog://localhost", "It begins like one of the examples"),
         ("mailto://smtp.example.org", "Say whom it is for"),
         ("mailto://smtp.example.org?to=a@b.c%0d%0aBcc:x@y.z", "Say whom it is for"),
         ("ntfy://ntfy.example.org", "is missing"),

@@ -1,0 +1,118 @@
+"""The messengers that Apprise speaks to: it blocks, so in threads of its own.
+
+Apprise looks names up itself and so passes no address guard: where the server is one's own, only
+an admin may name it.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+from app.core.errors import Upstream
+from app.ops.client.message import Message
+
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
+T = TypeVar("T")
+
+NAMES: Final = {
+    "tgram": "Telegram",
+    "discord": "Discord",
+    "slack": "Slack",
+    "pover": "Pushover",
+    "matrix": "Matrix",
+    "mmost": "Mattermost",
+    "signal": "Signal",
+}
+SCHEMES: Final = (*NAMES, "matrixs", "mmosts", "signals")
+HOSTED: Final = ("tgram", "discord", "slack", "pover")  # at a place that the scheme itself says
+# Apprise takes many more: a file of the server as template, no check of the certificate.
+_OPTIONS: Final = {"topic", "thread", "mode", "channel", "priority", "sound"}
+_TYPES: Final = {"info": "info", "good": "success", "warn": "warning", "error": "failure"}
+_STATUS: Final = re.compile(r"error=(\d{3})\b")
+TOTAL_S: Final = 30.0
+
+_THREADS: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="apprise")
+
+for _name in ("apprise", "urllib3"):  # both write whole URLs, and with them tokens
+    logging.getLogger(_name).propagate = False
+
+
+async def is_valid(text: str) -> bool:
+    """Whether Apprise understands the address, and it asks for nothing but what is allowed."""
+    address, _, query = text.partition("?")
+    if not all(name in _OPTIONS for name, _ in parse_qsl(query, keep_blank_values=True)):
+        return False
+    if address.startswith("tgram:") and len(address.rstrip("/").split("/")) < 4:
+        return False  # without a chat Apprise would take whoever wrote to the bot last
+    return await _in_thread(lambda: _service(text) is not None)
+
+
+def place(text: str) -> str:
+    """What a page may show of the address: the chat, the channel, or the host of one's server."""
+    scheme, parts = text.partition(":")[0].lower(), text.partition("?")[0].split("/")
+    if scheme in HOSTED:
+        shown = parts[3:] if scheme == "tgram" else [part for part in parts if part[:1] in "#+"]
+        return ", ".join(part for part in shown if part)
+    return urlsplit(text).hostname or ""
+
+
+async def send(text: str, message: Message) -> None:
+    """Send one message. Raises Upstream, whose text holds nothing of the address."""
+    word = NAMES[text.partition(":")[0].lower().removesuffix("s")]
+    failed = await _in_thread(lambda: _hand_over(text, message))
+    if failed:
+        retry = not re.fullmatch(r"http_4(?!08|29)\d\d|bad_url", failed)
+        raise Upstream(f"{word}: {failed}", retry=retry, code=failed)
+
+
+async def _in_thread(act: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, act)
+
+
+def _hand_over(text: str, message: Message) -> str:
+    """The code of what went wrong; "" if nothing did."""
+    from apprise import Apprise, AppriseResultStatus  # noqa: PLC0415 - 45 MB, only where it is used
+
+    service = _service(text)
+    if service is None:
+        return "bad_url"
+    sender = Apprise(asset=service.asset)
+    sender.add(service)
+    result = sender.notify(
+        title=message.title,
+        body=f"{message.text}\n\n{message.url}".strip(),
+        notify_type=_TYPES[message.level],
+        body_format="text",
+    )
+    if result.status == AppriseResultStatus.SUCCESS:
+        return ""
+    if result.status == AppriseResultStatus.TIMEOUT:
+        return "timeout"
+    said = " ".join(entry.message for entry in result.logs())
+    if answered := _STATUS.search(said):
+        return f"http_{answered[1]}"
+    return "unreachable" if "onnection error" in said else "protocol"
+
+
+def _service(text: str) -> "NotifyBase | None":
+    from apprise import Apprise, AppriseAsset  # noqa: PLC0415
+
+    asset = AppriseAsset(
+        app_id="Holdfast",
+        app_desc="Holdfast",
+        app_url="",
+        image_url_mask="",
+        image_url_logo="",
+        http_redirects=False,
+        async_mode=False,
+        allow_templates=False,
+        service_timeout=TOTAL_S,
+        storage_mode="memory",
+    )
+    return Apprise.instantiate(text, asset=asset)
