@@ -65,7 +65,7 @@ async def gather(house: House) -> People:
     )
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _scripted() -> Iterator[None]:
     samples.register()
     yield
