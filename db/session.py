@@ -15,6 +15,7 @@ from db.changes import Listener
 TOO_LONG = "the transaction took too long and was rolled back"
 
 Work = Callable[[apsw.Connection], Any]
+Then = Callable[[Any], None]
 
 
 class TransactionLost(RuntimeError):
@@ -26,9 +27,10 @@ class Op:
 
     `bare`: outside any transaction, for what only looks and must not wait for the write lock.
     `listener`: who need not hear of the commit, because this op is the last in it and saw it all.
+    `then`: gets the answer on the event loop at once, turns of a busy loop before who awaits it.
     """
 
-    __slots__ = ("asked_s", "bare", "future", "listener", "tables", "work")
+    __slots__ = ("asked_s", "bare", "future", "listener", "tables", "then", "work")
 
     def __init__(
         self,
@@ -38,12 +40,14 @@ class Op:
         bare: bool = False,
         listener: Listener | None = None,
         tables: frozenset[str] = frozenset(),
+        then: Then | None = None,
     ) -> None:
         self.work = work
         self.future = future
         self.bare = bare
         self.listener = listener
         self.tables = tables
+        self.then = then
         self.asked_s = time.monotonic()
 
 

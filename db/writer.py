@@ -20,7 +20,7 @@ import apsw
 from db.changes import Change, Feed, Listener, Recorder
 from db.connection import open_writer
 from db.failpoints import failpoint
-from db.session import TOO_LONG, End, Op, Session, TransactionLost, Work
+from db.session import TOO_LONG, End, Op, Session, Then, TransactionLost, Work
 from db.waits import Waits
 
 log = logging.getLogger(__name__)
@@ -55,18 +55,20 @@ class Writer:
         self._queue.put(op)
         return op.future
 
-    def last(self, work: Work, listener: Listener) -> asyncio.Future[Any]:
+    def last(self, work: Work, listener: Listener, then: Then | None = None) -> asyncio.Future[Any]:
         """Queue a write that ends its group; `listener` is not told of that commit."""
-        op = Op(work, self._loop.create_future(), listener=listener)
+        op = Op(work, self._loop.create_future(), listener=listener, then=then)
         self._queue.put(op)
         return op.future
 
-    def stand_by(self, work: Work, tables: frozenset[str], listener: Listener) -> Op:
+    def stand_by(
+        self, work: Work, tables: frozenset[str], listener: Listener, then: Then | None = None
+    ) -> Op:
         """Do `work` at the end of the next transaction that touches one of `tables`, in its commit.
 
         Whoever waits for such a change is spared a commit of its own; `listener` is not told.
         """
-        op = Op(work, self._loop.create_future(), listener=listener, tables=tables)
+        op = Op(work, self._loop.create_future(), listener=listener, tables=tables, then=then)
         with self._standing_lock:
             self._standing.append(op)
         return op
@@ -175,7 +177,7 @@ class Writer:
             self._rollback()
             answers = [(op.future, None, error) for op in group]
         failpoint("changes_before_handover")
-        self._answer(answers, self._recorder.take(), group[-1].listener)
+        self._answer(answers, self._recorder.take(), group[-1])
 
     def _riders(self) -> list[Op]:
         """The op that stands by for what this transaction changed, if there is one."""
@@ -251,8 +253,8 @@ class Writer:
         if not end.commit or error is not None:
             self._rollback()
         failpoint("changes_before_handover")
-        listener = riders[0].listener if riders else None
-        self._answer([(end.future, None, error), *answers], self._recorder.take(), listener)
+        last = riders[0] if riders else None
+        self._answer([(end.future, None, error), *answers], self._recorder.take(), last)
 
     def _lose(self, session: Session) -> None:
         log.error("a transaction held the write lock for %g s: rolled back", self._body_limit_s)
@@ -269,16 +271,16 @@ class Writer:
         self,
         answers: list[Answer],
         changes: list[Change],
-        but: Listener | None = None,
+        last: Op | None = None,
     ) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
-            self._loop.call_soon_threadsafe(self._tell, answers, changes, but)
+            self._loop.call_soon_threadsafe(self._tell, answers, changes, last)
 
     def _tell(
         self,
         answers: list[Answer],
         changes: list[Change],
-        but: Listener | None,
+        last: Op | None,
     ) -> None:
         for future, result, error in answers:
             if future.done():  # its task was cancelled meanwhile
@@ -288,7 +290,9 @@ class Writer:
             else:
                 future.set_exception(error)
         if changes:
-            self._feed.deliver(changes, but)
+            self._feed.deliver(changes, last.listener if last else None)
+        if last and last.then and not last.future.cancelled() and not last.future.exception():
+            last.then(last.future.result())
 
     def _shut(self) -> None:
         # Another process still reads, and its close will do it; or the file is damaged.

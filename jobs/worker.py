@@ -201,7 +201,7 @@ class Worker:
             return None
         known, ask = set(self.runs), self._ask()
         writer = self._db.writer  # the same one at the end, also where it was closed meanwhile
-        op = writer.stand_by(partial(turn, ask=ask), WAKING, self._on_commit)
+        op = writer.stand_by(partial(turn, ask=ask), WAKING, self._on_commit, self._begin_all)
         woken = self._loop.create_task(self._wake.wait())
         try:
             await asyncio.wait(
@@ -221,7 +221,9 @@ class Worker:
         cells = self.tally.take_due()
         known, ask = set(self.runs), self._ask(ends, said, cells)
         try:
-            turned: Turned = await self._db.writer.last(partial(turn, ask=ask), self._on_commit)
+            turned: Turned = await self._db.writer.last(
+                partial(turn, ask=ask), self._on_commit, self._begin_all
+            )
         except BaseException:
             self._ends[:0] = ends
             self._notes.restore(said)
@@ -253,16 +255,11 @@ class Worker:
         )
 
     def _take_on(self, turned: Turned, known: set[Fence], ask: Ask) -> Turned:
-        """Start what was claimed, forget what ended, pass on what became of the rest."""
-        self.turns += 1
+        """Forget what ended, pass on what became of the rest."""
         for end, row in turned.ended:
             self._count(self.runs[end.fence], row.state, end.verb)
         for end in ask.ends:
             self._drop(end.fence)
-        if turned.claimed:
-            failpoint("queue_after_claim")
-        for claimed in turned.claimed:
-            self._begin(claimed)
         for fence in known & set(self.runs):
             self._mind(self.runs[fence], turned.mine.get(fence))
         return turned
@@ -275,6 +272,14 @@ class Worker:
             run.lose()
 
     # ---- one job ----
+
+    def _begin_all(self, turned: Turned) -> None:
+        """Start what was claimed, as soon as the loop hears of it."""
+        self.turns += 1
+        if turned.claimed:
+            failpoint("queue_after_claim")
+        for claimed in turned.claimed:
+            self._begin(claimed)
 
     def _begin(self, claimed: Claimed) -> None:
         row = claimed.row

@@ -127,3 +127,20 @@ async def test_a_last_write_ends_its_group(db: ApswEngine) -> None:
     await asyncio.gather(first, last, after)
     assert mine.heard[-1] == ["b"], "what came after its commit it must hear of"
     assert ["b"] in other.heard
+
+
+async def test_the_answer_is_heard_in_the_turn_of_the_loop_that_brings_it(db: ApswEngine) -> None:
+    """Who awaits the commit hears of it a turn later; and nothing is heard of one that failed."""
+    heard: list[object] = []
+    db.writer.stand_by(ride, TABLES, Listener().hear, heard.append)
+    asked = db.writer.submit(lambda c: c.execute(INSERT, ("a",)).fetchall())
+    asked.add_done_callback(lambda _: heard.append("the callback"))
+    await asked
+    assert heard == [2, "the callback"]
+
+    failed = db.writer.stand_by(ride, TABLES, Listener().hear, heard.append)
+    await db.execute(INSERT, ("b",))
+    with pytest.raises(apsw.ConstraintError):
+        await failed.future
+    assert await db.writer.last(lambda _: "mine", Listener().hear, heard.append) == "mine"
+    assert heard[2:] == ["mine"]
