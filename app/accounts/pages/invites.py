@@ -67,7 +67,7 @@ class InvitePages(Controller):
 
     @get("/csv", name="invites_csv")
     async def csv(self, request: WebRequest) -> Response[bytes]:
-        listed = await _listed(_listing(request), limit=lists.MOST_ROWS)
+        listed = await _listed(request, _listing(request), limit=lists.MOST_ROWS)
         rows = ([getattr(row, name) for name in SHEET] for row in listed.rows)
         return lists.csv_file("invites", SHEET, rows)
 
@@ -210,14 +210,18 @@ def _listing(request: WebRequest) -> Listing:
     return lists.read_listing(request, url(request, "invites"), sorts=sorts, usual=usual)
 
 
-async def _listed(listing: Listing, **more: Any) -> invites.InviteList:
-    state, q = listing.filters["state"], listing.filters["q"]
-    return await invites.list_invites(state=state, q=q, sort=listing.sort, **more)
+async def _listed(request: WebRequest, listing: Listing, **more: Any) -> invites.InviteList:
+    state, q, viewer = listing.filters["state"], listing.filters["q"], request.user
+    return await invites.list_invites(
+        state=state, q=q, sort=listing.sort, viewer=viewer.id if viewer else "", **more
+    )
 
 
 async def _invite_data(request: WebRequest, *, made: Any = None) -> dict[str, Any]:
     listing = _listing(request)
-    listed = await _listed(listing, limit=listing.step, offset=listing.at, upto=listing.upto)
+    listed = await _listed(
+        request, listing, limit=listing.step, offset=listing.at, upto=listing.upto
+    )
     words = domain_words()
     rows = [
         msgspec.structs.asdict(row)

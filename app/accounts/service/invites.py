@@ -176,15 +176,17 @@ async def list_invites(
     q: str = "",
     sort: str = USUAL,
     upto: str = "",
+    viewer: str = "",
     limit: int = 50,
     offset: int = 0,
 ) -> InviteList:
     """Sorted by one of `ORDERS`. `q` is looked for in label and e-mail. Used ones stay for good.
 
-    `upto`: only what was there when the list was opened; the rest is counted.
+    `upto`: only what was there when the list was opened, and what `viewer` has made since; the
+    rest is counted.
     """
     state = state if state in STATES else ""
-    asked = {"now": clock.text(), "q": q.strip(), "state": state, "upto": upto}
+    asked = {"now": clock.text(), "q": q.strip(), "state": state, "upto": upto, "viewer": viewer}
     args = {**asked, "limit": limit, "offset": offset}
     text = "lower(coalesce(label, '') || ' ' || coalesce(email, ''))"
     found = f"(:q = '' OR instr({text}, lower(:q)) > 0)"
@@ -201,14 +203,14 @@ async def list_invites(
         " coalesce((SELECT login FROM users u WHERE u.id = created_by), '') AS creator,"
         " coalesce((SELECT login FROM users u WHERE u.id = used_by), '') AS used_by"
         f" FROM invite_tokens WHERE {found} AND (:state = '' OR {STATE} = :state)"
-        " AND (:upto = '' OR created_at <= :upto)"
+        " AND (:upto = '' OR created_at <= :upto OR created_by = :viewer)"
         f" ORDER BY {order_by(sort, ORDERS, USUAL)} LIMIT :limit OFFSET :offset",
         args,
     )
     came = await DB.one(
         "SELECT coalesce(max(created_at), '') AS newest,"  # noqa: S608 - constants
-        " count(*) FILTER (WHERE :upto <> '' AND created_at > :upto) AS newer"
-        f" FROM invite_tokens WHERE {found} AND (:state = '' OR {STATE} = :state)",
+        " count(*) FILTER (WHERE :upto <> '' AND created_at > :upto AND created_by <> :viewer)"
+        f" AS newer FROM invite_tokens WHERE {found} AND (:state = '' OR {STATE} = :state)",
         args,
     )
     for row in rows:

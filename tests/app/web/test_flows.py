@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from app.accounts.service import invites
 from app.core import notify
 from db.engine import DB
 from tests.app.web.town import LONG, PHONE, Town
@@ -264,3 +265,18 @@ async def test_a_field_says_what_is_wrong_as_soon_as_it_is_left(place: Town) -> 
         await page.keyboard.press("Tab")
         await page.wait_for_selector("#email-said .field__error", state="detached")
         assert await page.get_attribute("#email", "aria-invalid") is None
+
+
+async def test_an_invite_of_ones_own_stands_in_the_list_at_once(place: Town) -> None:
+    """Only what others make meanwhile waits to be asked for: nothing jumps under a pointer."""
+    async with place.tab() as page:
+        await page.goto(f"{place.url}/admin/invites")
+        await page.fill("#label", "For Wilhelmine, by me")
+        await page.click("#invite-form button[type=submit]")
+        await page.wait_for_selector("#invite-made")
+        await page.wait_for_selector("#invite-rows th:has-text('For Wilhelmine, by me')")
+        assert await page.locator("#invite-rows .newrows").count() == 0
+        another = await place.house.person("hedwig", role="admin")
+        await invites.create_invite(another, label="For Hedwig, by another")
+        await page.wait_for_selector("#invite-rows .newrows:has-text('1 new invite')")
+        assert await page.locator("th:has-text('For Hedwig')").count() == 0
