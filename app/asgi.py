@@ -26,6 +26,7 @@ from app.web.closed import Closed
 from app.web.headers import App as OutsideApp
 from app.web.headers import Headers
 from app.web.hosts import Hosts
+from app.web.line import Line
 from app.web.links import Below, House
 from app.web.metrics import Meter
 from app.web.origin import Origin
@@ -117,7 +118,7 @@ def create_app(start: Settings, env: Mapping[str, str] = os.environ) -> App:
         [domain.on_account_closed for domain in domains.ALL if domain.on_account_closed],
         {domain.name: domain.export_account for domain in domains.ALL if domain.export_account},
     )
-    programs = BearerMiddleware(Meter(litestar), tokens.read_token)
+    programs = BearerMiddleware(Meter(Line(litestar)), tokens.read_token)
     known = auth.SessionMiddleware(programs, sessions.read_session)
     notes = Notes()
 
