@@ -53,6 +53,11 @@ def local_only(on: bool) -> None:
     _local_only = on
 
 
+def is_local_only() -> bool:
+    """Whether nothing may leave the machine; for what opens connections of its own."""
+    return _local_only
+
+
 async def lookup(host: str, port: int) -> list[str]:
     """Every address the system's resolver knows for `host`."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from app.core import outbound
+from app.core import guard, outbound
 from app.core.errors import Upstream
 from app.ops.client import mail, services
 from app.ops.client.address import Address
@@ -38,6 +38,8 @@ async def send(
     place is among them and any port is good.
     """
     if address.is_messenger:
+        if guard.is_local_only():
+            raise Upstream("nothing leaves this machine", retry=False, code="demo")
         if not free and address.scheme not in services.HOSTED:
             raise Upstream("only an admin may name its server", retry=False, code="forbidden_host")
         await services.send(address.text, message)

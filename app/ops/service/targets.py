@@ -154,6 +154,7 @@ def said(code: str) -> str:
         "recipient": _("The mail server refused the address."),
         "refused": _("The mail server refused the mail."),
         "forbidden_host": _("This place may not be called: it is not public, or the port is odd."),
+        "demo": _("A demo sends nothing out of this machine."),
         "vault": _("The stored address cannot be opened. Remove the target and add it again."),
     }
     return words.get(code) or _("The server did not answer as expected.")
@@ -176,7 +177,7 @@ _BAD = {
     "topic": lambda: _("The topic or the token after the host is missing."),
     "secret": lambda: _("The secret before the @ needs at least 16 characters."),
     "messenger": lambda: _("This messenger's address lacks a part, or has one too many."),
-    "own_server": lambda: _("Only admins may add this one: it runs on a server of one's own."),
+    "own_server": lambda: _("This one runs on a server of one's own: admins add it at Channels."),
 }
 
 

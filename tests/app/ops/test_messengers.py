@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core import guard
 from app.demo.post import Mailbox, far_end, http_server
 from db.engine import DB
 from tests.app.house import House, marker
@@ -110,7 +111,7 @@ async def test_a_messenger_that_is_not_there_is_said(post: Post) -> None:
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
-        ("mmost://127.0.0.1:8065/mmmmmmmmmmmmmmmmmmmmmmmmmm", "Only admins may add this one"),
+        ("mmost://127.0.0.1:8065/mmmmmmmmmmmmmmmmmmmmmmmmmm", "admins add it at Channels"),
         ("json://127.0.0.1/", "like one of the examples"),
         ("syslog://", "like one of the examples"),
         ("tgram://no-token/4711", "lacks a part"),
@@ -126,6 +127,20 @@ async def test_what_a_messenger_may_not_be_told_is_refused(
     answer = await post.people.anna.post(OWN, data={"address": address})
     assert answer.status_code == 422
     assert sentence in answer.text
+
+
+async def test_a_demo_sends_nothing_out(post: Post, far: Mailbox) -> None:
+    anna = post.people.anna
+    target = await post.add(anna, f"tgram://123456789:{'a' * 35}/4711")
+    guard.local_only(True)
+    try:
+        await anna.post(f"{OWN}/{target}/test")
+    finally:
+        guard.local_only(False)
+    assert "A demo sends nothing out of this machine." in (await anna.get(OWN)).text
+    assert far.items == []
+    await anna.post(f"{OWN}/{target}/test")
+    assert len(far.items) == 1, "the control"
 
 
 async def test_a_token_stands_in_no_log(post: Post, capfd: pytest.CaptureFixture[str]) -> None:
