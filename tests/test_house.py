@@ -3,6 +3,8 @@
 import ast
 import importlib
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,6 +151,15 @@ def test_no_task_is_started_and_forgotten() -> None:
                 if started and started[1] not in groups:
                     found.append(f"{shown(path)}:{node.lineno}")
     assert not found, "the event loop keeps only a weak reference: keep the task, or use a group"
+
+
+def test_a_start_loads_nothing_that_is_large_and_seldom_needed() -> None:
+    """Import such a library inside the function that needs it."""
+    loaded = "import app.__main__, app.asgi, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert {"zxcvbn", "apprise", "requests", "playwright"} & set(done.stdout.split()) == set()
 
 
 def test_names_say_what_is_inside() -> None:

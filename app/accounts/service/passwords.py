@@ -11,7 +11,6 @@ from typing import TypeVar
 import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from zxcvbn import zxcvbn
 
 from app.core import settings
 from app.core.errors import AppError, Invalid
@@ -147,10 +146,7 @@ async def check_password(password: str, *context: str) -> None:
     if "\0" in password or not _encodable(password):
         raise Invalid(password=_("This password has a character that cannot be stored."))
     words = [word for text in ("holdfast", *context) for word in (text, *text.split("@")) if word]
-    scores = [
-        (await asyncio.to_thread(zxcvbn, part, user_inputs=words))["score"]
-        for part in judged(password)
-    ]
+    scores = [await asyncio.to_thread(_score, part, words) for part in judged(password)]
     if max(scores) < 3:
         raise Invalid(password=_("Too easy to guess. A few unrelated words make a good password."))
 
@@ -165,6 +161,12 @@ def judged(password: str) -> tuple[str, ...]:
     if len(_SIGNS & set(whole)) <= MANY_SIGNS:
         return (whole,)
     return (whole[:JUDGED_ENDS], whole[-JUDGED_ENDS:])
+
+
+def _score(part: str, words: list[str]) -> int:
+    from zxcvbn import zxcvbn  # noqa: PLC0415 - 14 MB of word lists, for the day one is chosen
+
+    return int(zxcvbn(part, user_inputs=words)["score"])
 
 
 def _encodable(text: str) -> bool:
