@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import os
 import resource
 import signal
@@ -119,9 +120,19 @@ async def _serve(app: App, server: Server, sockets: list[socket.socket]) -> None
         async with app.litestar.lifespan():
             for place in sockets:
                 log.info("server.listening", at=_address(place))
+            _settle()
             await server.serve(sockets=sockets)
     except BaseExceptionGroup as group:
         raise _single(group) from None
+
+
+def _settle() -> None:
+    """Take what was made at the start, and stays, out of the garbage collector's sight.
+
+    Else it walks through all of it every few seconds under load, 100 ms in which nothing else runs.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _single(error: BaseException) -> BaseException:
