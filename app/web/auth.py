@@ -192,11 +192,12 @@ def reloader(read_by_id: ReadSession) -> Callable[[str], Awaitable[Principal | N
     return reload
 
 
-def guard(connection: Connection, handler: BaseRouteHandler) -> None:
+async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
     """Let pass whom `opt["access"]` of the route names. A route without one lets nobody pass.
 
     Admin pages, and routes with `opt["fresh"]`, ask whose last proof is older than 15 minutes.
     """
+    # It awaits nothing, but Litestar would run one that is not async in a thread, at each request.
     if connection.scope.get("method") == "OPTIONS":
         raise MethodNotAllowedException
     access = str(handler.opt.get("access", ""))
