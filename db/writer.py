@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -177,7 +178,7 @@ class Writer:
             self._rollback()
             answers = [(op.future, None, error) for op in group]
         failpoint("changes_before_handover")
-        self._answer(answers, self._recorder.take(), group[-1])
+        self._answer(answers, self._recorder.take(), [op for op in group if op.listener])
 
     def _riders(self) -> list[Op]:
         """The op that stands by for what this transaction changed, if there is one."""
@@ -253,8 +254,7 @@ class Writer:
         if not end.commit or error is not None:
             self._rollback()
         failpoint("changes_before_handover")
-        last = riders[0] if riders else None
-        self._answer([(end.future, None, error), *answers], self._recorder.take(), last)
+        self._answer([(end.future, None, error), *answers], self._recorder.take(), riders)
 
     def _lose(self, session: Session) -> None:
         log.error("a transaction held the write lock for %g s: rolled back", self._body_limit_s)
@@ -271,16 +271,16 @@ class Writer:
         self,
         answers: list[Answer],
         changes: list[Change],
-        last: Op | None = None,
+        knowing: Sequence[Op] = (),
     ) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
-            self._loop.call_soon_threadsafe(self._tell, answers, changes, last)
+            self._loop.call_soon_threadsafe(self._tell, answers, changes, knowing)
 
     def _tell(
         self,
         answers: list[Answer],
         changes: list[Change],
-        last: Op | None,
+        knowing: Sequence[Op],
     ) -> None:
         for future, result, error in answers:
             if future.done():  # its task was cancelled meanwhile
@@ -290,9 +290,10 @@ class Writer:
             else:
                 future.set_exception(error)
         if changes:
-            self._feed.deliver(changes, last.listener if last else None)
-        if last and last.then and not last.future.cancelled() and not last.future.exception():
-            last.then(last.future.result())
+            self._feed.deliver(changes, knowing[-1].listener if knowing else None)
+        for op in knowing:
+            if op.then and not op.future.cancelled() and not op.future.exception():
+                op.then(op.future.result())
 
     def _shut(self) -> None:
         # Another process still reads, and its close will do it; or the file is damaged.

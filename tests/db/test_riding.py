@@ -144,3 +144,17 @@ async def test_the_answer_is_heard_in_the_turn_of_the_loop_that_brings_it(db: Ap
         await failed.future
     assert await db.writer.last(lambda _: "mine", Listener().hear, heard.append) == "mine"
     assert heard[2:] == ["mine"]
+
+
+async def test_who_is_ridden_with_hears_its_own_answer_too(db: ApswEngine) -> None:
+    """As where two workers live in one process: the one's claim is in the commit of the other's."""
+    heard: list[object] = []
+
+    def claim(connection: apsw.Connection) -> str:
+        connection.execute(INSERT, ("claimed",)).fetchall()
+        return "the first"
+
+    rider = db.writer.stand_by(ride, TABLES, Listener().hear, heard.append)
+    assert await db.writer.last(claim, Listener().hear, heard.append) == "the first"
+    assert await rider.future == 2
+    assert heard == ["the first", 2]

@@ -270,7 +270,7 @@ class Clumsy(Payload, frozen=True, kw_only=True):
 
 @pytest.mark.feature("X-37")
 async def test_what_a_failing_job_says_aloud_is_stored_and_logged_masked(
-    desk: Desk, said: io.StringIO, tmp_path: Path
+    desk: Desk, said: io.StringIO, data_dir: Path
 ) -> None:
     boss = await desk.admin()
     known, typed = canary("opened from the vault"), canary("typed")
@@ -285,7 +285,7 @@ async def test_what_a_failing_job_says_aloud_is_stored_and_logged_masked(
         logs.log.warning("clumsy.tried", word=opened.reveal(), api_key=typed)
         raise RuntimeError(f"https://jana:{typed}@h.example/?token={typed} said no to {known}")
 
-    worker = Worker(DB, registry, tmp_path, redact=logs.redact)
+    worker = Worker(DB, registry, data_dir, redact=logs.redact)
     await worker.start()
     try:
         job = await enqueue(Clumsy(), owner=boss)
