@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from app.core.errors import Upstream
 from app.ops.client.message import Message
@@ -45,30 +45,41 @@ for _name in ("apprise", "urllib3"):  # both write whole URLs, and with them tok
 
 async def is_valid(text: str) -> bool:
     """Whether Apprise understands the address, and it asks for nothing but what is allowed."""
-    address, _, query = text.partition("?")
-    if not all(name in _OPTIONS for name, _ in parse_qsl(query, keep_blank_values=True)):
+    address, _, query = unquote(text).partition("?")
+    # Apprise parts options at a semicolon as well.
+    names = {part.partition("=")[0].strip().lower() for part in re.split("[&;?]", query)}
+    if not names <= _OPTIONS | {""}:
         return False
-    if address.startswith("tgram:") and len(address.rstrip("/").split("/")) < 4:
+    if _scheme(text) == "tgram" and len([part for part in address.split("/") if part]) < 3:
         return False  # without a chat Apprise would take whoever wrote to the bot last
     return await _in_thread(lambda: _service(text) is not None)
 
 
 def place(text: str) -> str:
     """What a page may show of the address: the chat, the channel, or the host of one's server."""
-    scheme, parts = text.partition(":")[0].lower(), text.partition("?")[0].split("/")
-    if scheme in HOSTED:
-        shown = parts[3:] if scheme == "tgram" else [part for part in parts if part[:1] in "#+"]
+    parts = text.partition("?")[0].split("/")
+    if _scheme(text) in HOSTED:
+        shown = (
+            parts[3:] if _scheme(text) == "tgram" else [part for part in parts if part[:1] == "#"]
+        )
         return ", ".join(part for part in shown if part)
-    return urlsplit(text).hostname or ""
+    try:
+        return urlsplit(text).hostname or ""
+    except ValueError:  # Apprise reads some that are none
+        return ""
 
 
 async def send(text: str, message: Message) -> None:
     """Send one message. Raises Upstream, whose text holds nothing of the address."""
-    word = NAMES[text.partition(":")[0].lower().removesuffix("s")]
+    word = NAMES[_scheme(text).removesuffix("s")]
     failed = await _in_thread(lambda: _hand_over(text, message))
     if failed:
         retry = not re.fullmatch(r"http_4(?!08|29)\d\d|bad_url", failed)
         raise Upstream(f"{word}: {failed}", retry=retry, code=failed)
+
+
+def _scheme(text: str) -> str:
+    return text.partition(":")[0].lower()
 
 
 async def _in_thread(act: Callable[[], T]) -> T:
@@ -115,4 +126,7 @@ def _service(text: str) -> "NotifyBase | None":
         service_timeout=TOTAL_S,
         storage_mode="memory",
     )
-    return Apprise.instantiate(text, asset=asset)
+    service = Apprise.instantiate(text, asset=asset)
+    # However an option came in: neither of these may be switched.
+    safe = service is not None and service.verify_certificate and not service.redirects
+    return service if safe else None
