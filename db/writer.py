@@ -293,7 +293,10 @@ class Writer:
             self._feed.deliver(changes, knowing[-1].listener if knowing else None)
         for op in knowing:
             if op.then and not op.future.cancelled() and not op.future.exception():
-                op.then(op.future.result())
+                try:
+                    op.then(op.future.result())
+                except Exception:
+                    log.exception("who waited for a commit failed at its news")
 
     def _shut(self) -> None:
         # Another process still reads, and its close will do it; or the file is damaged.

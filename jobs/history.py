@@ -174,6 +174,7 @@ def count_new(connection: apsw.Connection, after: int) -> int:
     """Count the jobs asked for since row `after`, in whichever process; returns the row reached.
 
     Row numbers follow the order of the commits; ids would not, once a wall clock was set back.
+    They are given anew where the newest rows were deleted: until the next call, as many are missed.
     """
     minute = clock.ms() // MINUTE_MS
     found = {row["type"]: row["n"] for row in fetch(connection, _NEW_JOBS, (after,))}

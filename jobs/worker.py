@@ -220,14 +220,14 @@ class Worker:
         said = self._notes.take()
         cells = self.tally.take_due()
         known, ask = set(self.runs), self._ask(ends, said, cells)
+        told = self._db.writer.last(partial(turn, ask=ask), self._on_commit, self._begin_all)
         try:
-            turned: Turned = await self._db.writer.last(
-                partial(turn, ask=ask), self._on_commit, self._begin_all
-            )
+            turned: Turned = await told
         except BaseException:
-            self._ends[:0] = ends
-            self._notes.restore(said)
-            self.tally.restore(cells)
+            if told.cancelled() or told.exception():  # else it is written, and only we were stopped
+                self._ends[:0] = ends
+                self._notes.restore(said)
+                self.tally.restore(cells)
             raise
         return self._take_on(turned, known, ask)
 
@@ -279,7 +279,10 @@ class Worker:
         if turned.claimed:
             failpoint("queue_after_claim")
         for claimed in turned.claimed:
-            self._begin(claimed)
+            try:
+                self._begin(claimed)
+            except Exception:  # its lease runs out, and it is rescued; the others begin
+                logger.exception("queue.begin_failed", type=claimed.row.type)
 
     def _begin(self, claimed: Claimed) -> None:
         row = claimed.row

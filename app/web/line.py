@@ -9,6 +9,8 @@ import asyncio
 from typing import Any, Final
 
 from app.web.headers import App
+from app.web.links import inner_path
+from app.web.rates import FREE
 
 HOLD_S: Final = 0.025  # longer than any page takes: who still waits then waits for something else
 
@@ -22,7 +24,8 @@ class Line:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Wait for one's turn; the next one's comes when this answer begins."""
-        if scope["type"] != "http" or scope["method"] != "GET":
+        free = scope["type"] != "http" or scope["method"] != "GET"
+        if free or inner_path(scope).startswith(FREE):
             await self._app(scope, receive, send)
             return
         await self._free.acquire()

@@ -146,6 +146,24 @@ async def test_the_answer_is_heard_in_the_turn_of_the_loop_that_brings_it(db: Ap
     assert heard[2:] == ["mine"]
 
 
+async def test_one_that_fails_at_its_news_keeps_them_from_nobody(
+    db: ApswEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[object] = []
+
+    def fail(_: object) -> None:
+        raise RuntimeError("at its news")
+
+    def claim(connection: apsw.Connection) -> None:
+        connection.execute(INSERT, ("claimed",)).fetchall()
+
+    rider = db.writer.stand_by(ride, TABLES, Listener().hear, heard.append)
+    await db.writer.last(claim, Listener().hear, fail)
+    await rider.future
+    assert heard == [2]
+    assert "at its news" in caplog.text
+
+
 async def test_who_is_ridden_with_hears_its_own_answer_too(db: ApswEngine) -> None:
     """As where two workers live in one process: the one's claim is in the commit of the other's."""
     heard: list[object] = []

@@ -7,9 +7,8 @@ an admin may name it.
 import asyncio
 import logging
 import re
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from app.core.errors import Upstream
@@ -17,8 +16,6 @@ from app.ops.client.message import Message
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
-
-T = TypeVar("T")
 
 NAMES: Final = {
     "tgram": "Telegram",
@@ -30,9 +27,27 @@ NAMES: Final = {
     "signal": "Signal",
 }
 SCHEMES: Final = (*NAMES, "matrixs", "mmosts", "signals")
-HOSTED: Final = ("tgram", "discord", "slack", "pover")  # at a place that the scheme itself says
+# Services at a place that the scheme itself says. Apprise is kinder to what is written than is good
+# for a page open to everybody: so a pattern of ours for each, of one receiver, and what is shown.
+HOSTED: Final = {
+    "tgram": re.compile(r"tgram://\d+:[\w-]+/(?P<shown>-?\d+|@\w+)/?", re.ASCII),
+    "discord": re.compile(r"discord://\d+/[\w-]+/?(?P<shown>)", re.ASCII),
+    "slack": re.compile(
+        r"slack://(?:T\w+/\w+/\w+|xox[bp]-[\w-]+)(?:/(?P<shown>#[\w-]+))?/?", re.ASCII
+    ),
+    "pover": re.compile(r"pover://\w+@\w+/?(?P<shown>)", re.ASCII),
+}
 # Apprise takes many more: a file of the server as template, no check of the certificate.
-_OPTIONS: Final = {"topic", "thread", "mode", "channel", "priority", "sound"}
+_OPTIONS: Final = {
+    "tgram": {"topic"},
+    "discord": {"thread"},
+    "pover": {"priority", "sound"},
+    "matrix": {"mode"},
+    "matrixs": {"mode"},
+    "mmost": {"channel"},
+    "mmosts": {"channel"},
+}
+MOST: Final = 3  # receivers of one address: each is a request that may wait for its silence
 _TYPES: Final = {"info": "info", "good": "success", "warn": "warning", "error": "failure"}
 _STATUS: Final = re.compile(r"error=(\d{3})\b")
 TOTAL_S: Final = 30.0
@@ -45,24 +60,22 @@ for _name in ("apprise", "urllib3"):  # both write whole URLs, and with them tok
 
 async def is_valid(text: str) -> bool:
     """Whether Apprise understands the address, and it asks for nothing but what is allowed."""
-    address, _, query = unquote(text).partition("?")
+    query = unquote(text).partition("?")[2]
     # Apprise parts options at a semicolon as well.
     names = {part.partition("=")[0].strip().lower() for part in re.split("[&;?]", query)}
-    if not names <= _OPTIONS | {""}:
+    if not names <= _OPTIONS.get(_scheme(text), set()) | {""}:
         return False
-    if _scheme(text) == "tgram" and len([part for part in address.split("/") if part]) < 3:
-        return False  # without a chat Apprise would take whoever wrote to the bot last
-    return await _in_thread(lambda: _service(text) is not None)
+    pattern = HOSTED.get(_scheme(text))
+    if pattern and not pattern.fullmatch(text.partition("?")[0]):
+        return False
+    return await asyncio.to_thread(_service, text) is not None
 
 
 def place(text: str) -> str:
     """What a page may show of the address: the chat, the channel, or the host of one's server."""
-    parts = text.partition("?")[0].split("/")
-    if _scheme(text) in HOSTED:
-        shown = (
-            parts[3:] if _scheme(text) == "tgram" else [part for part in parts if part[:1] == "#"]
-        )
-        return ", ".join(part for part in shown if part)
+    if pattern := HOSTED.get(_scheme(text)):
+        found = pattern.fullmatch(text.partition("?")[0])
+        return (found["shown"] or "") if found else ""
     try:
         return urlsplit(text).hostname or ""
     except ValueError:  # Apprise reads some that are none
@@ -72,7 +85,8 @@ def place(text: str) -> str:
 async def send(text: str, message: Message) -> None:
     """Send one message. Raises Upstream, whose text holds nothing of the address."""
     word = NAMES[_scheme(text).removesuffix("s")]
-    failed = await _in_thread(lambda: _hand_over(text, message))
+    loop = asyncio.get_running_loop()
+    failed = await loop.run_in_executor(_THREADS, _hand_over, text, message)
     if failed:
         retry = not re.fullmatch(r"http_4(?!08|29)\d\d|bad_url", failed)
         raise Upstream(f"{word}: {failed}", retry=retry, code=failed)
@@ -80,10 +94,6 @@ async def send(text: str, message: Message) -> None:
 
 def _scheme(text: str) -> str:
     return text.partition(":")[0].lower()
-
-
-async def _in_thread(act: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, act)
 
 
 def _hand_over(text: str, message: Message) -> str:
@@ -126,7 +136,11 @@ def _service(text: str) -> "NotifyBase | None":
         service_timeout=TOTAL_S,
         storage_mode="memory",
     )
-    service = Apprise.instantiate(text, asset=asset)
+    try:
+        service = Apprise.instantiate(text, asset=asset)
+    except Exception:  # its parsers stumble over what nobody would write
+        return None
     # However an option came in: neither of these may be switched.
-    safe = service is not None and service.verify_certificate and not service.redirects
-    return service if safe else None
+    if service is None or not service.verify_certificate or service.redirects:
+        return None
+    return service if len(service) <= MOST else None

@@ -101,6 +101,14 @@ async def test_what_a_messenger_answers_is_said(post: Post, status: int, sentenc
     assert sentence in (await admin.get(ADMIN)).text
 
 
+async def test_an_address_names_few_receivers(post: Post) -> None:
+    """Each is a request that waits for its answer, and other people's notices stand behind."""
+    numbers = "/".join(f"+491511234567{n}" for n in range(5))
+    address = f"signal://{post.web.place}/{numbers}"
+    answer = await post.people.admin.post(ADMIN, data={"address": address})
+    assert (answer.status_code, "lacks a part" in answer.text) == (422, True)
+
+
 async def test_a_messenger_that_is_not_there_is_said(post: Post) -> None:
     admin = post.people.admin
     target = await post.add(admin, "signal://127.0.0.1:1/+4915112345678/+4917112345678", ADMIN)
@@ -116,6 +124,12 @@ async def test_a_messenger_that_is_not_there_is_said(post: Post) -> None:
         ("syslog://", "like one of the examples"),
         ("tgram://no-token/4711", "lacks a part"),
         (f"tgram://123456789:{'a' * 35}/", "lacks a part"),
+        ("tgram://123:#/x", "lacks a part"),
+        ("tgram://123:/x", "lacks a part"),
+        (f"tgram://123456789:/{'a' * 35}/4711", "lacks a part"),
+        (f"tgram://123456789:{'a' * 35}/1/2", "lacks a part"),
+        ("discord://..%2F..%2Foauth2/x", "lacks a part"),
+        (f"slack://T1JJ3T3L2/A1BRTD4JD/{'s' * 24}?mode=gov-hook", "lacks a part"),
         (f"TGRAM://123456789:{'a' * 35}//", "lacks a part"),
         (f"tgram://123456789:{'a' * 35}/4711?template=/etc/passwd", "lacks a part"),
         (f"tgram://123456789:{'a' * 35}/4711?topic=7;template=/etc/passwd", "lacks a part"),

@@ -83,6 +83,21 @@ async def test_one_that_fails_or_is_given_up_leaves_its_place(kitchen: Kitchen) 
     assert "page-never" not in kitchen.order
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/static/app.css"])
+async def test_what_machines_ask_for_does_not_stand_in_line(
+    kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("app.web.line.HOLD_S", 60)
+    line = Line(kitchen)
+    first = asyncio.ensure_future(ask(line, "waits"))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await ask(line, path)
+    assert kitchen.most == 2
+    kitchen.bell.set()
+    await first
+
+
 async def test_what_is_posted_does_not_stand_in_line(kitchen: Kitchen) -> None:
     line = Line(kitchen)
     posted = [asyncio.ensure_future(ask(line, "waits", "POST")) for _ in range(5)]
