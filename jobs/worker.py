@@ -99,9 +99,8 @@ class Worker:
 
     async def start(self) -> None:
         """Rescue what dead workers left, then begin to claim. Returns once the rescue is done."""
-        self._loop = asyncio.get_running_loop()
         self._wake, self._idle, self._hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._turning = asyncio.Lock()
+        self._turning, self._loop = asyncio.Lock(), asyncio.get_running_loop()
         await self._pulse.start()
         self._unsubscribe = [
             changes.subscribe(self._on_commit),
@@ -217,8 +216,7 @@ class Worker:
     async def _turn(self) -> Turned:
         """Write what ended and was said, claim what fits, start it. Nothing unwritten is lost."""
         ends, self._ends = self._ends, []
-        said = self._notes.take()
-        cells = self.tally.take_due()
+        said, cells = self._notes.take(), self.tally.take_due()
         known, ask = set(self.runs), self._ask(ends, said, cells)
         told = self._db.writer.last(partial(turn, ask=ask), self._on_commit, self._begin_all)
         try:
@@ -276,9 +274,8 @@ class Worker:
     def _begin_all(self, turned: Turned) -> None:
         """Start what was claimed, as soon as the loop hears of it."""
         self.turns += 1
-        if turned.claimed:
-            failpoint("queue_after_claim")
         for claimed in turned.claimed:
+            failpoint("queue_after_claim")
             try:
                 self._begin(claimed)
             except Exception:  # its lease runs out, and it is rescued; the others begin
