@@ -19,6 +19,7 @@ from jobs.stats import get, wait
 from jobs.worker import Worker
 from tests.jobs.children import work
 from tests.jobs.children.work import Effect, Hang, Hold, Suicide
+from tests.jobs.freezing import freeze
 
 pytestmark = pytest.mark.anyio
 
@@ -176,14 +177,13 @@ async def test_three_processes_and_kill_9_give_each_job_exactly_one_effect(start
 
 @pytest.mark.feature("Q-76")
 async def test_a_stopped_worker_that_wakes_up_late_can_write_nothing(
-    start: Start, data_dir: Path
+    start: Start, database: Path, data_dir: Path
 ) -> None:
     go = data_dir / "go"
     zombie = await start(QUICK)
     job = await enqueue(Hold(file=str(go)))
     await said(zombie, "holding")
-    await asyncio.sleep(0.2)  # past its next look: stopped in a commit it would hold the lock
-    zombie.send_signal(signal.SIGSTOP)
+    await freeze(zombie, database)
     heir = await start(QUICK)
     async with asyncio.timeout(10):
         while (await stored(job.id)).crashes == 0:  # noqa: ASYNC110

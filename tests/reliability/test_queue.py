@@ -19,6 +19,7 @@ from jobs.claim import Complete, Fence, claim, finish
 from jobs.enqueue import enqueue
 from jobs.stats import get
 from tests.jobs.children.work import Effect, Fork, Hold
+from tests.jobs.freezing import freeze
 from tests.jobs.samples import Note
 from tests.reliability.lossy import Lossy
 
@@ -68,22 +69,6 @@ async def until(true: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(20):
         while not await true():  # noqa: ASYNC110 - another process decides
             await asyncio.sleep(0.02)
-
-
-async def freeze(process: asyncio.subprocess.Process, database: Path) -> None:
-    """Stop a process at a moment when it does not hold the write lock."""
-    connection = apsw.Connection(str(database))
-    connection.set_busy_timeout(200)
-    while True:
-        process.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(0.02)
-        try:
-            connection.execute("BEGIN IMMEDIATE; ROLLBACK")
-            break
-        except apsw.BusyError:
-            process.send_signal(signal.SIGCONT)
-            await asyncio.sleep(0.05)
-    connection.close()
 
 
 # ---- a worker that hangs past its lease and wakes up ----
