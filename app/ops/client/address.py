@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
-from app.ops.client import services
+from app.ops.client import messengers
 
 PORTS: Final = {
     "mailto": 587,
@@ -48,13 +48,13 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_messenger(self) -> bool:
         """Whether Apprise sends it."""
-        return self.scheme in services.SCHEMES
+        return self.scheme in messengers.SCHEMES
 
     @property
     def shown(self) -> str:
         """Where it goes, for a page."""
         if self.is_messenger:
-            return services.place(self.text)
+            return messengers.place(self.text)
         return self.to if self.is_mail else self.host
 
     @property
@@ -71,11 +71,11 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 def parse(text: str) -> Address:
     """Take an address apart. Raises BadAddress with `scheme`, `form`, `to`, `topic` or `secret`."""
     scheme = text.partition(":")[0].lower()
-    if scheme not in PORTS and scheme not in services.SCHEMES:
+    if scheme not in PORTS and scheme not in messengers.SCHEMES:
         raise BadAddress("scheme")
     if len(text) > LONGEST or not text.isprintable() or " " in text:
         raise BadAddress("form")
-    if scheme in services.SCHEMES:
+    if scheme in messengers.SCHEMES:
         return Address(scheme=scheme, text=text)
     try:
         url = urlsplit(text)

@@ -11,7 +11,7 @@ import msgspec
 
 from app.core import guard, outbound
 from app.core.errors import Upstream
-from app.ops.client import mail, services
+from app.ops.client import mail, messengers
 from app.ops.client.address import Address
 from app.ops.client.message import Message
 from db import clock
@@ -40,9 +40,9 @@ async def send(
     if address.is_messenger:
         if guard.is_local_only():
             raise Upstream("nothing leaves this machine", retry=False, code="demo")
-        if not free and address.scheme not in services.HOSTED:
+        if not free and address.scheme not in messengers.HOSTED:
             raise Upstream("only an admin may name its server", retry=False, code="forbidden_host")
-        await services.send(address.text, message)
+        await messengers.send(address.text, message)
         return
     places = (*allow, address.place) if free else tuple(allow)
     if address.is_mail:

@@ -10,7 +10,7 @@ import msgspec
 from app.core import audit, vault
 from app.core.errors import Conflict, Invalid, NotFound, Upstream
 from app.core.i18n import _
-from app.ops.client import address, services
+from app.ops.client import address, messengers
 from app.ops.client.address import Address, BadAddress
 from app.ops.client.message import Message
 from app.ops.service import courier
@@ -196,15 +196,15 @@ def _wrong(
 
 
 async def _check_messenger(found: Address, *, by_admin: bool) -> None:
-    if not by_admin and found.scheme not in services.HOSTED:
+    if not by_admin and found.scheme not in messengers.HOSTED:
         raise BadAddress("own_server")
-    if not await services.is_valid(found.text):
+    if not await messengers.is_valid(found.text):
         raise BadAddress("messenger")
 
 
 def _target(row: Mapping[str, Any]) -> Target:
     words = {"mailto": _("E-mail"), "ntfy": "ntfy", "gotify": "Gotify", "webhook": _("Webhook")}
-    words |= services.NAMES
+    words |= messengers.NAMES
     try:
         text = vault.open("notification_targets", "url", row["id"], row["url"])
         where = address.parse(text.reveal()).shown
